@@ -1,0 +1,11 @@
+"""Self-teaching for fairseq: one training run, and the model's first layers are models too.
+
+Importing this package, as fairseq's `--user-dir` does, registers the architectures
+`transformer_selfteach*`, the criterion `label_smoothed_ce_selfteach` and the task
+`translation_selfteach`.
+"""
+
+# compat comes first: it refuses a fairseq that the others can't be built on.
+from . import compat, criterion, model, task  # noqa: F401
+
+__version__ = "0.1.0"

@@ -1,0 +1,26 @@
+"""What must hold of the installed fairseq and torch before anything else is imported."""
+
+import argparse
+
+import numpy as np
+import torch
+from fairseq.models.transformer import TransformerConfig
+
+# The 0.12.2 release and its later development branch call themselves the same version.
+if not hasattr(TransformerConfig, "merge_src_tgt_embed"):
+    raise SystemExit(
+        "selfteach_fairseq needs a newer fairseq than the 0.12.2 release: pip install ve-fairseq"
+    )
+
+# torch's safe loader refuses what fairseq itself writes into checkpoints: the settings of models
+# configured by argparse, and with --eval-bleu numpy's scalars. All of these are plain data.
+torch.serialization.add_safe_globals(
+    [
+        argparse.Namespace,
+        np.ndarray,
+        np.dtype,
+        np._core.multiarray._reconstruct,
+        np._core.multiarray.scalar,
+        *{type(np.dtype(kind)) for kind in ("int64", "float64", "float32", "int32", "bool")},
+    ]
+)

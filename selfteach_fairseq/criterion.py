@@ -1,0 +1,210 @@
+"""`label_smoothed_ce_selfteach`: label-smoothed cross-entropy, and the first layers taught by it.
+
+Shapes: N target tokens without padding, C features.
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from fairseq import utils
+from fairseq.criterions import register_criterion
+from fairseq.criterions.label_smoothed_cross_entropy import (
+    LabelSmoothedCrossEntropyCriterion,
+    LabelSmoothedCrossEntropyCriterionConfig,
+)
+from fairseq.dataclass import ChoiceEnum
+from fairseq.logging import metrics
+from fairseq.models import ARCH_MODEL_REGISTRY
+from omegaconf import II
+
+from .losses import Objective, self_teaching_loss
+from .model import TransformerSelfteachModel
+from .student import Student, parse_students
+
+
+@dataclass
+class SelfteachCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
+    student_layers: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "layers of the student: 3, or 6x3 for encoder x decoder, or several such "
+            "separated by commas (default: half of the model's)"
+        },
+    )
+    alpha: float = field(
+        default=1.0, metadata={"help": "weight of the divergence between full model and student"}
+    )
+    alpha_start_update: int = field(default=0, metadata={"help": "alpha is 0 before this update"})
+    alpha_warmup_updates: int = field(
+        default=0, metadata={"help": "from its start alpha rises linearly over so many updates"}
+    )
+    student_ce: float = field(
+        default=1.0,
+        metadata={"help": "weight of the student's own label-smoothed cross-entropy"},
+    )
+    divergence: ChoiceEnum(["kl", "symmetric"]) = field(
+        default="kl",
+        metadata={"help": "KL(full || student), or that plus KL(student || full)"},
+    )
+    kl_gradient: ChoiceEnum(["student", "both"]) = field(
+        default="both",
+        metadata={"help": "who learns from the divergence: the student alone, or both"},
+    )
+    kl_temperature: float = field(
+        default=1.0,
+        metadata={
+            "help": "divides the logits in the divergence, whose value its square multiplies"
+        },
+    )
+    # The model's settings, for the checks at the start.
+    arch: str = II("model._name")
+    encoder_layers: int = II("model.encoder_layers")
+    decoder_layers: int = II("model.decoder_layers")
+    encoder_layerdrop: float = II("model.encoder_layerdrop")
+    decoder_layerdrop: float = II("model.decoder_layerdrop")
+    adaptive_softmax_cutoff: Any = II("model.adaptive_softmax_cutoff")
+
+
+@register_criterion("label_smoothed_ce_selfteach", dataclass=SelfteachCriterionConfig)
+class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
+    """CE(full) + alpha * D(full, student) + student_ce * CE(student), see losses.Objective.
+
+    Source: Li and Odoom 2023, section 3.1. Validation uses the full alpha at any update, so that
+    the best checkpoint is not one from before the warm-up.
+
+    Raises: ValueError at start if settings don't fit each other or the model.
+    """
+
+    def __init__(self, cfg, task):
+        _check(cfg)
+        super().__init__(
+            task,
+            cfg.sentence_avg,
+            cfg.label_smoothing,
+            cfg.ignore_prefix_size,
+            cfg.report_accuracy,
+        )
+        self.cfg = cfg
+        self.students = _students(cfg)
+
+    def forward(self, model, sample, reduce=True):
+        """Returns: (loss, sample size, logging outputs), the loss summed over the tokens.
+
+        Raises: NotImplementedError without `reduce`: the loss of single tokens is never kept.
+        """
+        if not reduce:
+            raise NotImplementedError("label_smoothed_ce_selfteach only gives the summed loss")
+        alpha = self.alpha_at(model.num_updates) if model.training else self.cfg.alpha
+        taught = alpha > 0 or self.cfg.student_ce > 0 or not model.training
+        students = self.students if taught else ()
+
+        features, extra = model(**sample["net_input"], features_only=True, students=students)
+        target = model.get_targets(sample, features)[:, self.ignore_prefix_size :]
+        is_token = target.ne(self.padding_idx)
+        full, *taught = (
+            output[:, self.ignore_prefix_size :][is_token]  # (N, C)
+            for output in (features, *extra["students"].values())
+        )
+        losses = self_teaching_loss(
+            full,
+            taught,
+            model.decoder.output_projection.weight,
+            target[is_token],
+            self._objective(alpha),
+        )
+        sample_size = target.size(0) if self.sentence_avg else sample["ntokens"]
+        logging_output = {
+            "loss": losses.loss.detach(),
+            "nll_loss": losses.nll,
+            "ntokens": sample["ntokens"],
+            "nsentences": target.size(0),
+            "sample_size": sample_size,
+        }
+        if students:
+            logging_output["kl"] = losses.kl.mean()
+        for student, nll in zip(students, losses.student_nll, strict=True):
+            logging_output[f"student_{student}_nll_loss"] = nll
+        if self.report_accuracy:
+            logging_output["n_correct"] = losses.correct
+            logging_output["total"] = is_token.sum()
+        return losses.loss, sample_size, logging_output
+
+    def alpha_at(self, update):
+        """alpha in training: 0 before its start, then rising linearly through its warm-up."""
+        since_start = update - self.cfg.alpha_start_update
+        if since_start < 0:
+            return 0.0
+        if since_start >= self.cfg.alpha_warmup_updates:
+            return self.cfg.alpha
+        return self.cfg.alpha * since_start / self.cfg.alpha_warmup_updates
+
+    def _objective(self, alpha):
+        return Objective(
+            label_smoothing=self.eps,
+            alpha=alpha,
+            student_ce=self.cfg.student_ce,
+            divergence=self.cfg.divergence,
+            kl_gradient=self.cfg.kl_gradient,
+            kl_temperature=self.cfg.kl_temperature,
+        )
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs):
+        """Logs what fairseq's criterion logs, and the students' figures, in bits per token."""
+        super().reduce_metrics(logging_outputs)
+        tokens = sum(log["ntokens"] for log in logging_outputs)
+        for key in logging_outputs[0]:
+            if key != "kl" and not _STUDENT_NLL.fullmatch(key):
+                continue
+            nats = sum(log[key] for log in logging_outputs)
+            metrics.log_scalar(key, nats / tokens / math.log(2), tokens, round=3)
+            if key != "kl":
+                metrics.log_derived(key.replace("nll_loss", "ppl"), _perplexity(key))
+
+
+_STUDENT_NLL = re.compile(r"student_\d+x\d+_nll_loss")
+
+
+def _perplexity(nll_key):
+    return lambda meters: utils.get_perplexity(meters[nll_key].avg)
+
+
+def _students(cfg):
+    if cfg.student_layers is None:
+        return (Student(max(1, cfg.encoder_layers // 2), max(1, cfg.decoder_layers // 2)),)
+    return parse_students(cfg.student_layers)
+
+
+def _check(cfg):
+    """Raises: ValueError that names the flag, its value and the way out."""
+    architecture = ARCH_MODEL_REGISTRY.get(cfg.arch)
+    if architecture is None or not issubclass(architecture, TransformerSelfteachModel):
+        raise ValueError(
+            f"--arch {cfg.arch} has no students: --criterion label_smoothed_ce_selfteach needs "
+            "--arch transformer_selfteach or another architecture whose name starts so"
+        )
+    for side in ("encoder", "decoder"):
+        layerdrop = getattr(cfg, f"{side}_layerdrop")
+        if layerdrop > 0:
+            raise ValueError(
+                f"--{side}-layerdrop {layerdrop} would drop the student's layers: set it to 0, "
+                "or use --criterion label_smoothed_cross_entropy"
+            )
+    if cfg.adaptive_softmax_cutoff is not None:
+        raise ValueError(
+            f"--adaptive-softmax-cutoff {cfg.adaptive_softmax_cutoff} leaves no output projection "
+            "for the student to share: leave it out"
+        )
+    for name in ("alpha", "alpha_start_update", "alpha_warmup_updates", "student_ce"):
+        if getattr(cfg, name) < 0:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{flag} {getattr(cfg, name)}: must not be negative")
+    if cfg.kl_temperature <= 0:
+        raise ValueError(f"--kl-temperature {cfg.kl_temperature}: must be above 0")
+    try:
+        for student in _students(cfg):
+            student.check_fits(cfg.encoder_layers, cfg.decoder_layers)
+    except ValueError as error:
+        raise ValueError(f"--student-layers {cfg.student_layers}: {error}") from None

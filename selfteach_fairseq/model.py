@@ -1,0 +1,187 @@
+"""`transformer_selfteach`: fairseq's Transformer, and the students that are its own first layers.
+
+Shapes: B batch, T target length, C features, V types.
+"""
+
+import copy
+from argparse import Namespace
+from dataclasses import field, fields, make_dataclass
+from typing import Optional
+
+from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass.utils import gen_parser_from_dataclass
+from fairseq.models import register_model, register_model_architecture
+from fairseq.models.transformer import (
+    TransformerConfig,
+    TransformerModelBase,
+    base_architecture,
+    tiny_architecture,
+    transformer_iwslt_de_en,
+    transformer_wmt_en_de,
+)
+from fairseq.models.transformer.transformer_config import (
+    DecoderConfig,
+    EncDecBaseConfig,
+    QuantNoiseConfig,
+)
+from omegaconf import OmegaConf
+from torch import nn
+
+from .student import Student
+
+_NESTED = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
+# Their defaults are interpolations into the nested config; the architectures fill them in.
+_FROM_EMBED_DIM = ("decoder_input_dim", "decoder_output_dim")
+# fairseq itself cannot train with these: it splits as a string what it has parsed as a list.
+_BROKEN = ("encoder_layers_to_keep", "decoder_layers_to_keep")
+
+
+def _flat_fields():
+    """TransformerConfig's fields with the nested ones laid flat, as its command line names them.
+
+    The nested config itself can't be registered: fairseq's override parser chokes on it.
+    """
+    for outer in fields(TransformerConfig):
+        inner_fields = fields(_NESTED[outer.name]) if outer.name in _NESTED else [outer]
+        for inner in inner_fields:
+            name = inner.name if inner is outer else f"{outer.name}_{inner.name}"
+            if inner.name == "_name" or name in _BROKEN:
+                continue
+            if name in _FROM_EMBED_DIM:
+                yield name, Optional[int], field(default=None, metadata=inner.metadata)
+            else:
+                yield name, inner.type, field(default=inner.default, metadata=inner.metadata)
+
+
+TransformerSelfteachConfig = make_dataclass(
+    "TransformerSelfteachConfig", _flat_fields(), bases=(FairseqDataclass,)
+)
+
+
+# Not under an architecture's name: registering a config also claims the architecture so named.
+@register_model("selfteach", dataclass=TransformerSelfteachConfig)
+class TransformerSelfteachModel(TransformerModelBase):
+    """A Transformer whose forward() can also return what its first layers alone would say."""
+
+    @classmethod
+    def add_args(cls, parser):
+        # TransformerModelBase sets every default here, and architectures would change nothing.
+        gen_parser_from_dataclass(parser, TransformerSelfteachConfig(), delete_default=True)
+
+    @classmethod
+    def build_model(cls, cfg, task):
+        """Raises: ValueError for a setting that no student can share."""
+        if cfg.base_layers:
+            raise ValueError(
+                "--base-layers puts layers of another kind between the decoder's: leave it out"
+            )
+        flat = OmegaConf.to_container(cfg) if OmegaConf.is_config(cfg) else vars(cfg)
+        for name in _FROM_EMBED_DIM:
+            flat[name] = flat[name] or flat["decoder_embed_dim"]
+        return super().build_model(TransformerConfig.from_namespace(Namespace(**flat)), task)
+
+    def __init__(self, cfg, encoder, decoder):
+        super().__init__(cfg, encoder, decoder)
+        self.num_updates = 0
+
+    def set_num_updates(self, num_updates):
+        """Keeps the update number for the criterion, which fairseq does not tell."""
+        super().set_num_updates(num_updates)
+        self.num_updates = num_updates
+
+    def student(self, encoder_layers, decoder_layers):
+        """The sub-model of the first layers, as a stock fairseq Transformer.
+
+        It shares every module with this model: training one trains the other, and train() and
+        eval() reach both. Its state_dict() is that of the truncated checkpoint.
+
+        Raises: ValueError if this model has no such sub-model.
+        """
+        Student(encoder_layers, decoder_layers).check_fits(
+            len(self.encoder.layers), len(self.decoder.layers)
+        )
+        cfg = copy.deepcopy(self.cfg)
+        cfg.encoder.layers, cfg.decoder.layers = encoder_layers, decoder_layers
+        student = TransformerModelBase(
+            cfg,
+            _first_layers(self.encoder, encoder_layers),
+            _first_layers(self.decoder, decoder_layers),
+        )
+        student.training = self.training
+        return student
+
+    def forward(
+        self,
+        src_tokens,
+        src_lengths,
+        prev_output_tokens,
+        return_all_hiddens=True,
+        features_only=False,
+        alignment_layer=None,
+        alignment_heads=None,
+        students=(),
+    ):
+        """As fairseq's, and the same for any students (a sequence of Student).
+
+        Returns: (output, extra), where output and every value of the dictionary
+            `extra["students"]`, by Student, are logits (B, T, V), or with `features_only`
+            features (B, T, C) that the shared output projection turns into logits.
+        """
+        encoder_out = self.encoder(
+            src_tokens,
+            src_lengths=src_lengths,
+            return_all_hiddens=return_all_hiddens or bool(students),
+        )
+        output, extra = self.decoder(
+            prev_output_tokens,
+            encoder_out=encoder_out,
+            features_only=features_only,
+            alignment_layer=alignment_layer,
+            alignment_heads=alignment_heads,
+            src_lengths=src_lengths,
+            return_all_hiddens=return_all_hiddens,
+        )
+        extra["students"] = {
+            student: self.student(*student).decoder(
+                prev_output_tokens,
+                encoder_out=self._student_encoder_out(encoder_out, student.encoder_layers),
+                features_only=features_only,
+                src_lengths=src_lengths,
+            )[0]
+            for student in students
+        }
+        return output, extra
+
+    def _student_encoder_out(self, encoder_out, encoder_layers):
+        """What the student's encoder returns, read off the full encoder's states."""
+        if encoder_layers == len(self.encoder.layers):
+            return encoder_out
+        state = encoder_out["encoder_states"][encoder_layers]
+        if self.encoder.layer_norm is not None:
+            state = self.encoder.layer_norm(state)
+        return {**encoder_out, "encoder_out": [state]}
+
+
+def _first_layers(stack, layers):
+    """A shallow copy of an encoder or decoder that ends after so many layers."""
+    cut = copy.copy(stack)
+    cut._modules = dict(stack._modules)
+    cut.layers = nn.ModuleList([stack.layers[i] for i in range(layers)])
+    cut.num_layers = layers
+    return cut
+
+
+def _register_architecture(name, stock_architecture):
+    def architecture(args):
+        # fairseq's parser takes --bf16 for a TPU's; architectures are applied right after it.
+        if getattr(args, "bf16", False):
+            args.tpu = False
+        stock_architecture(args)
+
+    register_model_architecture("selfteach", name)(architecture)
+
+
+_register_architecture("transformer_selfteach", base_architecture)
+_register_architecture("transformer_selfteach_iwslt_de_en", transformer_iwslt_de_en)
+_register_architecture("transformer_selfteach_wmt_en_de", transformer_wmt_en_de)
+_register_architecture("transformer_selfteach_tiny", tiny_architecture)

@@ -1,0 +1,29 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="selfteach_fairseq",
+    version="0.1.0",
+    description="Self-teaching for fairseq: small, fast translation models out of one training run",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["selfteach_fairseq", "selfteach_fairseq.*"]),
+    install_requires=[
+        # The same `fairseq` module and commands as fairseq's main branch, with wheels for 3.11+;
+        # the official 0.12.2 release does not import there.
+        "ve-fairseq>=0.12.3",
+        # Before 2.10 torch's safe loader could be led to run code (CVE-2026-24747).
+        "torch>=2.10",
+        "sacrebleu>=2.4",
+        "sentencepiece>=0.2",
+        "numpy>=1.26",
+    ],
+    extras_require={
+        "plot": ["matplotlib>=3.8"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9"],
+    },
+    entry_points={"console_scripts": ["selfteach = selfteach_fairseq.cli:main"]},
+)
