@@ -1,10 +1,15 @@
 """What must hold of the installed fairseq and torch before anything else is imported."""
 
 import argparse
+import logging
 
 import numpy as np
 import torch
-from fairseq.models.transformer import TransformerConfig
+
+# Or every import would print that fairseq's text-to-speech task misses tensorboardX.
+logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
+
+from fairseq.models.transformer import TransformerConfig  # noqa: E402
 
 # The 0.12.2 release and its later development branch call themselves the same version.
 if not hasattr(TransformerConfig, "merge_src_tgt_embed"):

@@ -3,18 +3,19 @@
 Shapes: N tokens (no padding), n tokens of one chunk, C features, V types, S students.
 
 Projection onto the types, softmax and all gradients are computed chunk by chunk in one pass, so
-that no (N, V) tensor is ever held: what backward needs is (S + 1, N, C) and (V, C).
+that no (N, V) tensor is ever held: what backward needs is (S + 1, N, C) and (V, C). Within a chunk
+the tensors (n, V) are written in place, since allocating them costs as much as filling them.
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK_BYTES = 16 * 2**20  # of one model's fp32 logits in one chunk
+# Of one fp32 tensor (n, V), of which a chunk has seven: on a CPU they should all stay in its cache.
+_CHUNK_BYTES = {"cpu": 2**21, "cuda": 2**28}
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,13 @@ def self_teaching_loss(full, students, weight, target, objective, chunk_tokens=N
         weight: the output projection, (V, C)
         target: the types to predict, (N,), without padding
         objective: an Objective
-        chunk_tokens: tokens projected at a time; None: as many as fill CHUNK_BYTES
+        chunk_tokens: tokens projected at a time; None: as many as the memory budget holds
 
     Returns: Losses
     """
     wants_grad = torch.is_grad_enabled()  # is always False inside Function.forward
-    chunk_tokens = chunk_tokens or max(1, CHUNK_BYTES // (4 * weight.size(0)))
+    if chunk_tokens is None:
+        chunk_tokens = max(1, _CHUNK_BYTES[weight.device.type] // (4 * weight.size(0)))
     outputs = _SelfTeaching.apply(
         target, objective, chunk_tokens, wants_grad, weight, full, *students
     )
@@ -68,30 +70,29 @@ def self_teaching_loss(full, students, weight, target, objective, chunk_tokens=N
 
 class _SelfTeaching(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, target, objective, chunk_tokens, wants_grad, weight, full, *students):
-        models = (full, *students)
-        device = weight.device
-        sums = Losses(*(torch.zeros(size, device=device) for size in _sum_sizes(len(students))))
-        if wants_grad:
-            # In fp32, for these gradients do not carry the loss scale of half precision yet.
-            grads = [torch.empty_like(model, dtype=torch.float32) for model in models]
-            grad_weight = torch.zeros_like(weight, dtype=torch.float32)
+    def forward(ctx, target, objective, chunk_tokens, wants_grad, weight, *models):
+        ctx.dtypes = [weight.dtype, *(model.dtype for model in models)]
+        device = weight.device.type
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+            weight, *models = (tensor.to(dtype) for tensor in (weight, *models))
 
+        students = len(models) - 1
+        sums = Losses(*(weight.new_zeros(size, dtype=torch.float32) for size in _sizes(students)))
+        # In fp32, for these gradients do not carry the loss scale of half precision yet.
+        grads = [torch.zeros_like(tensor, dtype=torch.float32) for tensor in (weight, *models)]
+        chunk = _Chunk(min(chunk_tokens, target.numel()), weight, objective, wants_grad)
         for start in range(0, target.numel(), chunk_tokens):
             rows = slice(start, start + chunk_tokens)
-            logits = [F.linear(model[rows], weight).float() for model in models]
-            chunk_sums, grad_logits = _chunk(logits, target[rows], objective, wants_grad)
-            for total, part in zip(sums, chunk_sums, strict=True):
-                total += part
-            if wants_grad:
-                for model, grad, grad_logit in zip(models, grads, grad_logits, strict=True):
-                    grad_logit = grad_logit.to(weight.dtype)
-                    grad[rows] = grad_logit @ weight
-                    grad_weight += grad_logit.t() @ model[rows]
-
+            chunk.add(
+                [model[rows] for model in models],
+                target[rows],
+                sums,
+                grads[0],
+                [grad[rows] for grad in grads[1:]],
+            )
         if wants_grad:
-            ctx.save_for_backward(grad_weight, *grads)
-            ctx.dtypes = [weight.dtype, *(model.dtype for model in models)]
+            ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(*sums[1:])
         return tuple(sums)
 
@@ -102,90 +103,143 @@ class _SelfTeaching(torch.autograd.Function):
         return None, None, None, None, *((grad_loss * g).to(dtype) for g, dtype in grads)
 
 
-def _sum_sizes(students):
+def _sizes(students):
     return (), (), (students,), (students,), ()
 
 
-def _chunk(logits, target, objective, wants_grad):
-    """One chunk's sums, and the gradients by the logits (n, V) of the full model and students."""
-    log_p, *log_qs = (F.log_softmax(logit, dim=1) for logit in logits)
-    correct = logits[0].argmax(dim=1).eq(target).sum()
-    loss, nll, grad_p = _cross_entropy(log_p, target, objective.label_smoothing, wants_grad)
+class _Chunk:
+    """The tensors (n, V) of one chunk, and what is computed in them.
 
-    share = 1 / max(len(log_qs), 1)
-    divergences, student_nlls, grad_qs = [], [], []
-    for log_q in log_qs:
-        divergence, to_p, to_q = _divergence(log_p, log_q, objective, wants_grad)
-        ce, student_nll, grad_q = _cross_entropy(
-            log_q, target, objective.label_smoothing, wants_grad
-        )
-        loss = loss + share * (objective.alpha * divergence + objective.student_ce * ce)
-        divergences.append(divergence)
-        student_nlls.append(student_nll)
-        if wants_grad:
-            grad_qs.append(
-                grad_q.mul_(share * objective.student_ce).add_(to_q, alpha=share * objective.alpha)
-            )
-            if to_p is not None:
-                grad_p.add_(to_p, alpha=share * objective.alpha)
-
-    none = loss.new_zeros(0)
-    sums = Losses(
-        loss,
-        nll,
-        torch.stack(divergences) if divergences else none,
-        torch.stack(student_nlls) if student_nlls else none,
-        correct,
-    )
-    return sums, [grad_p, *grad_qs]
-
-
-def _cross_entropy(log_probs, target, epsilon, wants_grad):
-    """Label-smoothed CE, NLL, and the gradient of the former by the logits.
-
-    As fairseq does, epsilon is spread over the V - 1 other types.
+    Logits z, probabilities p and gradients by z of the full model; zs, q and grad_q likewise of
+    one student at a time.
     """
-    spread = epsilon / (log_probs.size(1) - 1)
-    peak = 1 - epsilon - spread
-    target = target.unsqueeze(1)
-    nll = -log_probs.gather(1, target).sum()
-    loss = peak * nll
+
+    def __init__(self, tokens, weight, objective, wants_grad):
+        self.weight = weight
+        self.objective = objective
+        self.wants_grad = wants_grad
+        self.buffers = weight.new_empty(7, tokens, weight.size(0), dtype=torch.float32)
+
+    def add(self, models, target, sums, grad_weight, grads):
+        """Adds the tokens' part to `sums` and `grad_weight`, and writes their rows of `grads`."""
+        o = self.objective
+        z, p, grad_p, zs, q, grad_q, scratch = self.buffers[:, : target.numel()]
+        target = target.unsqueeze(1)  # (n, 1)
+        full, *students = models
+
+        self._project(full, z)
+        lse_p = _softmax(z, p)
+        ce, nll = _cross_entropy(z, lse_p, target, o.label_smoothing)
+        sums.loss.add_(ce)
+        sums.nll.add_(nll)
+        sums.correct.add_((z.gather(1, target) >= z.amax(dim=1, keepdim=True)).sum())
+        if self.wants_grad:
+            _cross_entropy_gradient(p, target, o.label_smoothing, 1.0, out=grad_p)
+
+        for i, student in enumerate(students):
+            share = 1 / len(students)
+            self._project(student, zs)
+            lse_q = _softmax(zs, q)
+            ce, nll = _cross_entropy(zs, lse_q, target, o.label_smoothing)
+            if self.wants_grad:
+                _cross_entropy_gradient(
+                    q, target, o.label_smoothing, share * o.student_ce, out=grad_q
+                )
+            divergence = _divergence(
+                *(z, p, lse_p, grad_p if o.kl_gradient == "both" else None),
+                *(zs, q, lse_q, grad_q),
+                objective=o,
+                scale=share * o.alpha,
+                scratch=scratch,
+                wants_grad=self.wants_grad,
+            )
+            sums.loss.add_(share * (o.student_ce * ce + o.alpha * divergence))
+            sums.student_nll[i].add_(nll)
+            sums.kl[i].add_(divergence)
+            if self.wants_grad:
+                self._pull_back(grad_q, student, grad_weight, grads[i + 1])
+        if self.wants_grad:
+            self._pull_back(grad_p, full, grad_weight, grads[0])
+
+    def _project(self, features, out):
+        if features.dtype == out.dtype:
+            torch.mm(features, self.weight.t(), out=out)
+        else:
+            out.copy_(features @ self.weight.t())
+
+    def _pull_back(self, grad_logits, features, grad_weight, grad_features):
+        """From gradients by logits to gradients by features and by the projection."""
+        if features.dtype == grad_logits.dtype:
+            torch.mm(grad_logits, self.weight, out=grad_features)
+            grad_weight.addmm_(grad_logits.t(), features)
+        else:
+            grad_logits = grad_logits.to(features.dtype)
+            grad_features.copy_(grad_logits @ self.weight)
+            grad_weight.add_(grad_logits.t() @ features)
+
+
+def _softmax(z, out):
+    """Writes softmax(z) and returns log sum exp(z), (n, 1).
+
+    The latter is read off the likeliest type, whose probability is at least 1 / V.
+    """
+    torch.softmax(z, dim=1, out=out)
+    return z.amax(dim=1, keepdim=True) - out.amax(dim=1, keepdim=True).log()
+
+
+def _smoothing(epsilon, types):
+    """The weight of every type and the further weight of the target, as fairseq smooths."""
+    spread = epsilon / (types - 1)
+    return spread, 1 - epsilon - spread
+
+
+def _cross_entropy(z, lse, target, epsilon):
+    """The sums of label-smoothed CE and of NLL."""
+    spread, peak = _smoothing(epsilon, z.size(1))
+    nll = (lse - z.gather(1, target)).sum()
+    if epsilon == 0:
+        return nll, nll
+    return peak * nll + spread * (lse * z.size(1) - z.sum(dim=1, keepdim=True)).sum(), nll
+
+
+def _cross_entropy_gradient(p, target, epsilon, scale, out):
+    """Writes `scale` times the gradient of the label-smoothed CE by the logits."""
+    spread, peak = _smoothing(epsilon, p.size(1))
+    torch.mul(p, scale, out=out)
     if epsilon:
-        loss = loss - spread * log_probs.sum()
-    if not wants_grad:
-        return loss, nll, None
-    grad = log_probs.exp()
-    if epsilon:
-        grad -= spread
-    grad.scatter_add_(1, target, grad.new_full((1, 1), -peak).expand_as(target))
-    return loss, nll, grad
+        out.sub_(spread * scale)
+    out.scatter_add_(1, target, out.new_full((1, 1), -peak * scale).expand_as(target))
 
 
-def _divergence(log_p, log_q, objective, wants_grad):
-    """D(full, student) of log-probabilities (n, V), and its gradients by the logits of both.
+def _divergence(
+    z, p, lse_p, grad_p, zs, q, lse_q, grad_q, *, objective, scale, scratch, wants_grad
+):
+    """The sum of D(full, student); adds `scale` times its gradients to grad_p and grad_q.
 
-    The gradient by the full model's logits is None if `kl_gradient` is `student`.
+    Overwrites zs and scratch. With grad_p None the full model is a constant.
     """
     temperature = objective.kl_temperature
-    if temperature != 1:
-        log_p = F.log_softmax(log_p / temperature, dim=1)
-        log_q = F.log_softmax(log_q / temperature, dim=1)
-    p, q = log_p.exp(), log_q.exp()
     symmetric = objective.divergence == "symmetric"
-    ratio = log_p - log_q
-    forward = (p * ratio).sum(dim=1, keepdim=True)  # KL(p || q), (n, 1)
-    backward = -(q * ratio).sum(dim=1, keepdim=True) if symmetric else None
-    divergence = (forward + backward if symmetric else forward).sum() * temperature**2
-    if not wants_grad:
-        return divergence, None, None
+    if temperature != 1:
+        p, q = torch.empty_like(p), torch.empty_like(q)
+        lse_p, lse_q = _softmax(z / temperature, p), _softmax(zs / temperature, q)
+    difference = torch.sub(z, zs, out=zs).div_(temperature)
+    offset = lse_p - lse_q  # log p - log q = difference - offset
 
-    to_q = q - p
-    to_p = None
-    if objective.kl_gradient == "both":
-        to_p = (ratio - forward).mul_(p)
-        if symmetric:
-            to_p -= to_q
-        to_p *= temperature
+    torch.mul(p, difference, out=scratch)
+    mean_p = scratch.sum(dim=1, keepdim=True)
+    divergence = (mean_p - offset).sum()  # KL(p || q)
+    scale = scale * temperature  # T^2 of the value, 1 / T of the logits' derivative
+    if wants_grad and scale:
+        grad_q.add_(q, alpha=scale).sub_(p, alpha=scale)
+        if grad_p is not None:
+            grad_p.add_(scratch, alpha=scale).addcmul_(p, mean_p, value=-scale)
     if symmetric:
-        to_q -= (ratio + backward).mul_(q)
-    return divergence, to_p, to_q.mul_(temperature)
+        torch.mul(q, difference, out=scratch)
+        mean_q = scratch.sum(dim=1, keepdim=True)
+        divergence = divergence + (offset - mean_q).sum()  # KL(q || p)
+        if wants_grad and scale:
+            grad_q.sub_(scratch, alpha=scale).addcmul_(q, mean_q, value=scale)
+            if grad_p is not None:
+                grad_p.add_(p, alpha=scale).sub_(q, alpha=scale)
+    return divergence * temperature**2

@@ -1,0 +1,210 @@
+"""fairseq checkpoints as files: read safely, averaged, written whole or not at all."""
+
+import os
+import pickle
+import re
+import warnings
+import zipfile
+from argparse import Namespace
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import numpy as np
+import torch
+from fairseq import checkpoint_utils
+from omegaconf import DictConfig, OmegaConf
+
+from .student import Student
+
+# Where a Transformer keeps its embeddings: often the same ones, stored up to three times.
+_EMBEDDINGS = (
+    "encoder.embed_tokens.weight",
+    "decoder.embed_tokens.weight",
+    "decoder.output_projection.weight",
+)
+
+
+_NOT_LEARNT = ("version", "_float_tensor")
+
+
+class CheckpointError(ValueError):
+    """A file that can't be used: says in one line what is wrong and what to do."""
+
+
+def load(path):
+    """Read a checkpoint with torch's safe loader, which runs no code from the file.
+
+    Returns: the checkpoint, as plain data, with its settings under `cfg` even if it is so old as
+        to have them under `args`; equal embeddings are one tensor.
+    Raises: CheckpointError if there is no sound fairseq checkpoint in the file.
+    """
+    _check_archive(path)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of what it refuses anyway
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        foreign = re.search(r"GLOBAL (\S+)", str(error))
+        raise CheckpointError(
+            f"{path}: not loaded, for it holds more than plain data "
+            f"({foreign[1] if foreign else 'or is damaged'}): save it anew with plain types"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
+    except Exception:  # which one torch raises depends on where the file goes wrong
+        raise CheckpointError(f"{path}: not a checkpoint, or cut short: copy it again") from None
+    return _as_current(state, path)
+
+
+def _check_archive(path):
+    """torch.load does not notice a flipped bit in a weight; the zip archive's checksums do."""
+    try:
+        if not zipfile.is_zipfile(path):
+            open(path, "rb").close()  # may be in torch's older format: the loader tells
+            return
+        with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise CheckpointError(f"{path}: compressed, as torch's checkpoints never are")
+            damaged = archive.testzip()
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
+        damaged = "its archive"
+    if damaged:
+        raise CheckpointError(f"{path}: damaged ({damaged}): copy it again")
+
+
+def _as_current(state, path):
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+        raise CheckpointError(f"{path}: holds no fairseq model")
+    try:
+        if state.get("cfg") is None:  # from before fairseq 0.10
+            state = checkpoint_utils._upgrade_state_dict(state)
+        state = plain(state)
+        state["optimizer_history"][-1]["num_updates"]
+        state["cfg"]["model"]["_name"]
+        state["cfg"]["task"]["_name"]
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    except Exception:  # whatever a foreign structure breaks in fairseq's upgrade
+        raise CheckpointError(f"{path}: lacks settings that fairseq's checkpoints have") from None
+    if not all(torch.is_tensor(tensor) for tensor in state["model"].values()):
+        raise CheckpointError(f"{path}: its model holds more than tensors")
+    tie_embeddings(state["model"])
+    return state
+
+
+def plain(value):
+    """The same data in types that the safe loader knows without an allow-list.
+
+    Raises: CheckpointError for an object of another type.
+    """
+    if value is None or isinstance(value, bool | int | float | str | torch.Tensor):
+        return value
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, DictConfig):
+        value = OmegaConf.to_container(value, resolve=True, enum_to_str=True)
+    if isinstance(value, Namespace):
+        value = vars(value)
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(plain(item) for item in value)
+    raise CheckpointError(f"holds a {type(value).__name__} where fairseq has plain data")
+
+
+def tie_embeddings(model):
+    """Make equal embeddings one tensor again, in place: saving from a GPU unties them."""
+    there = [name for name in _EMBEDDINGS if name in model]
+    for i, name in enumerate(there):
+        for first in there[:i]:
+            if model[first].shape == model[name].shape and torch.equal(model[first], model[name]):
+                model[name] = model[first]
+                break
+
+
+def without_training_state(state):
+    """What it takes to translate with a checkpoint or to fine-tune it: no optimizer state."""
+    extra = state.get("extra_state") or {}
+    kept = ("train_iterator", "previous_training_time")
+    return {
+        "args": None,
+        "cfg": state["cfg"],
+        "model": state["model"],
+        "criterion": None,
+        "optimizer_history": state["optimizer_history"][-1:],
+        "task_state": state.get("task_state") or {},
+        "extra_state": {key: extra[key] for key in kept if key in extra},
+    }
+
+
+def depth(model):
+    """How many layers a state_dict has, as a Student of all of them.
+
+    Raises: CheckpointError unless its layers are numbered from 0 without a gap.
+    """
+    layers = []
+    for side in ("encoder", "decoder"):
+        pattern = re.compile(rf"{side}\.layers\.(\d+)\.")
+        numbers = {int(match[1]) for match in map(pattern.match, model) if match}
+        if not numbers or numbers != set(range(len(numbers))):
+            raise CheckpointError(f"its {side} is no stack of Transformer layers")
+        layers.append(len(numbers))
+    return Student(*layers)
+
+
+def parameters(model):
+    """How many numbers there are to learn in a state_dict, tied ones counted once."""
+    distinct = {id(t): t.numel() for name, t in model.items() if not name.endswith(_NOT_LEARNT)}
+    return sum(distinct.values())
+
+
+def average(paths):
+    """The mean of the models in several checkpoints, with the settings of the last.
+
+    Raises: CheckpointError if they are not of one shape.
+    """
+    state, total = None, {}
+    for path in paths:
+        state = load(path)
+        shapes = {name: tensor.shape for name, tensor in state["model"].items()}
+        if total and shapes != {name: tensor.shape for name, tensor in total.items()}:
+            raise CheckpointError(f"{path}: not of the same shape as {paths[0]}: average one run's")
+        for name, tensor in state["model"].items():
+            total[name] = total[name] + tensor.double() if name in total else tensor.double()
+    state["model"] = {
+        name: (total[name] / len(paths)).to(tensor.dtype) for name, tensor in state["model"].items()
+    }
+    tie_embeddings(state["model"])
+    return without_training_state(state)
+
+
+def check_output(path, force):
+    """Raises: CheckpointError if `path` can't be written, or is there and not to be replaced."""
+    path = Path(path)
+    if path.exists() and not force:
+        raise CheckpointError(f"{path}: is there already: choose another name, or add --force")
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise CheckpointError(f"{path}: can't be written: choose a file in a writable folder")
+
+
+def save(state, path):
+    """Write a checkpoint so that, whatever happens, `path` holds all of it or what was there.
+
+    Raises: CheckpointError if it can't be written.
+    """
+    path = Path(path)
+    partial = None
+    try:
+        with NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+            partial = Path(file.name)
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.chmod(0o644)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: can't be written: {error}") from None
+    finally:
+        if partial:
+            partial.unlink(missing_ok=True)

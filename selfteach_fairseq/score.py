@@ -1,0 +1,186 @@
+"""Translate a test set with fairseq and say how good, how large and how fast a model is."""
+
+import json
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from fairseq.data import Dictionary
+from fairseq.data.data_utils import infer_language_pair
+from fairseq.models import ARCH_MODEL_REGISTRY
+from sacrebleu.metrics import BLEU, CHRF
+
+from . import __version__
+from .checkpoint import CheckpointError, depth, load, parameters
+from .model import TransformerSelfteachModel
+
+_SPEED = re.compile(
+    r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s "
+    r"\(([\d.]+) sentences/s, ([\d.]+) tokens/s\)"
+)
+
+
+def score(checkpoint, data, *, subset, beam, lenpen, batch_size, references, options):
+    """Run fairseq-generate and sacreBLEU over one checkpoint.
+
+    Args:
+        checkpoint: path of any fairseq Transformer checkpoint
+        data: folder of fairseq-preprocess
+        subset: test, valid, ...
+        beam, lenpen, batch_size: as fairseq-generate's options; batch_size in sentences
+        references: file of raw reference translations, one a line; None: the targets in `data`
+        options: further options for fairseq-generate, a list of strings
+
+    Returns: (record, translations): plain data for JSON, and the detokenised translations.
+    Raises: CheckpointError for a checkpoint, dictionary or reference that doesn't fit.
+    """
+    state = load(checkpoint)
+    source, target = _languages(state["cfg"]["task"], data)
+    _check_dictionary(state["model"], data, source, target)
+    command = [
+        *("--path", str(checkpoint), "--gen-subset", subset, "--task", "translation"),
+        *("--source-lang", source, "--target-lang", target),
+        *("--beam", str(beam), "--lenpen", str(lenpen), "--batch-size", str(batch_size)),
+        *("--post-process", "sentencepiece", *options),
+    ]
+    if ARCH_MODEL_REGISTRY.get(state["cfg"]["model"]["_name"]) is TransformerSelfteachModel:
+        command += ["--user-dir", str(Path(__file__).parent)]
+    translations, targets, speed = _generate(data, subset, command)
+    if references is not None:
+        targets = Path(references).read_text(encoding="utf-8").splitlines()
+        if len(targets) != len(translations):
+            raise CheckpointError(
+                f"{references}: {len(targets)} lines for {len(translations)} sentences of {subset}"
+            )
+
+    record = {
+        "checkpoint": str(checkpoint),
+        "subset": subset,
+        "source": source,
+        "target": target,
+        "references": "targets of the data folder" if references is None else str(references),
+        **_quality(translations, targets),
+        **depth(state["model"])._asdict(),
+        "parameters": parameters(state["model"]),
+        "bytes": Path(checkpoint).stat().st_size,
+        **speed,
+        "beam": beam,
+        "lenpen": lenpen,
+        "batch_size": batch_size,
+        "updates": state["optimizer_history"][-1]["num_updates"],
+        "training_seconds": (state.get("extra_state") or {}).get("previous_training_time"),
+        "hardware": _hardware(),
+        "versions": _versions(),
+    }
+    return record, translations
+
+
+def _languages(task, data):
+    """The languages of a checkpoint, or else, as fairseq-train finds them, of the data."""
+    source, target = task.get("source_lang"), task.get("target_lang")
+    if (not source or not target) and Path(data).is_dir():
+        source, target = infer_language_pair(str(data))
+    for language in (source, target):
+        if not (Path(data) / f"dict.{language}.txt").is_file():
+            raise CheckpointError(
+                f"{data}: has no dict.{language or '*'}.txt: name the folder that "
+                "fairseq-preprocess made for the checkpoint's languages"
+            )
+    return source, target
+
+
+def _check_dictionary(model, data, source, target):
+    for side, language in (("encoder", source), ("decoder", target)):
+        path = Path(data) / f"dict.{language}.txt"
+        types = len(Dictionary.load(str(path)))
+        rows = model[f"{side}.embed_tokens.weight"].size(0)
+        if types != rows:
+            raise CheckpointError(
+                f"{path}: has {types} types and the checkpoint {rows}: name the data folder "
+                "that it was trained on"
+            )
+
+
+def _generate(data, subset, options):
+    """Run fairseq-generate: translations and targets in the order of the data, and the speed."""
+    with tempfile.TemporaryDirectory() as results:
+        command = [sys.executable, "-m", "fairseq_cli.generate", str(data), *options]
+        run = subprocess.run(
+            [*command, "--results-path", results], stdout=subprocess.PIPE, text=True
+        )
+        output = Path(results) / f"generate-{subset}.txt"
+        text = output.read_text(encoding="utf-8") if output.is_file() else ""
+    speed = _SPEED.search(text)
+    if run.returncode or not speed:
+        raise CheckpointError(f"fairseq-generate failed: run {' '.join(command)} to see why")
+
+    lines = {"T": {}, "D": {}}
+    for line in text.split("\n"):
+        kind, _, rest = line.partition("-")
+        if kind in lines and "\t" in rest:
+            number, *_, sentence = rest.split("\t")
+            lines[kind][int(number)] = sentence
+    numbers = sorted(lines["D"])
+    sentences, tokens, seconds, per_second, tokens_per_second = speed.groups()
+    return (
+        [lines["D"][number] for number in numbers],
+        [lines["T"].get(number, "") for number in numbers],
+        {
+            "sentences": int(sentences.replace(",", "")),
+            "tokens": int(tokens.replace(",", "")),
+            "seconds": float(seconds),
+            "sentences_per_second": float(per_second),
+            "tokens_per_second": float(tokens_per_second),
+        },
+    )
+
+
+def _quality(translations, targets):
+    bleu, chrf = BLEU(), CHRF()
+    return {
+        "bleu": round(bleu.corpus_score(translations, [targets]).score, 2),
+        "bleu_signature": str(bleu.get_signature()),
+        "chrf": round(chrf.corpus_score(translations, [targets]).score, 2),
+        "chrf_signature": str(chrf.get_signature()),
+    }
+
+
+def _hardware():
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{_cpu_name()}, {torch.get_num_threads()} threads"
+
+
+def _cpu_name():
+    try:
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _versions():
+    versions = {"selfteach_fairseq": __version__, "python": platform.python_version()}
+    for package in ("ve-fairseq", "fairseq", "torch", "sacrebleu"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def write(record, translations, path):
+    """Write `path` (JSON) and, beside it, the translations as `<path without .json>.hyp.txt`."""
+    path = Path(path)
+    for target, text in (
+        (path.with_suffix(".hyp.txt"), "".join(line + "\n" for line in translations)),
+        (path, json.dumps(record, indent=2, ensure_ascii=False) + "\n"),
+    ):
+        partial = target.with_name(target.name + ".tmp")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(target)

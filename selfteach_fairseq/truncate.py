@@ -1,0 +1,114 @@
+"""Cut a model out of a checkpoint: a stock fairseq `transformer` of fewer layers."""
+
+import re
+from argparse import Namespace
+
+import torch
+from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
+from fairseq.models.transformer import TransformerModel
+
+from .checkpoint import CheckpointError, depth, without_training_state
+from .model import TransformerSelfteachModel
+
+_LAYER = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.(.+)")
+_PLAIN_CRITERION = "label_smoothed_cross_entropy"
+
+
+def first_layers(student):
+    """The layers to keep for a Student, as truncate() takes them."""
+    return {
+        "encoder": list(range(student.encoder_layers)),
+        "decoder": list(range(student.decoder_layers)),
+    }
+
+
+def truncate(state, keep, fp16=False):
+    """The checkpoint of a stock `transformer` that has only some of a checkpoint's layers.
+
+    Args:
+        state: a checkpoint as checkpoint.load() returns it, of this package's model or of any of
+            fairseq's own `transformer*` architectures
+        keep: the numbers of the layers to keep, from 0 and rising, by "encoder" and "decoder"
+        fp16: store the numbers in half precision
+
+    Raises: CheckpointError for another architecture or a choice of layers that isn't there.
+    """
+    settings = _stock_settings(state["cfg"]["model"])
+    there = depth(state["model"])._asdict()
+    for side, layers in keep.items():
+        _check_choice(side, layers, there[f"{side}_layers"])
+        settings[f"{side}_layers"] = len(layers)
+    cut = without_training_state(state)
+    cut["cfg"] = {**state["cfg"], **_stock_surroundings(state["cfg"]), "model": settings}
+    cut["model"] = _keep_layers(state["model"], keep)
+    if fp16:
+        _halve(cut["model"])
+    return cut
+
+
+def _stock_settings(settings):
+    """The model's settings as those of fairseq's `transformer`, every one of them spelt out."""
+    name = settings["_name"]
+    if ARCH_MODEL_REGISTRY.get(name) not in (TransformerModel, TransformerSelfteachModel):
+        raise CheckpointError(
+            f"is of architecture {name}: only fairseq's transformer* and transformer_selfteach* "
+            "can be truncated"
+        )
+    settings = Namespace(**settings)
+    ARCH_CONFIG_REGISTRY[name](settings)
+    settings = {**vars(settings), "_name": "transformer", "arch": "transformer"}
+    for side in ("encoder", "decoder"):
+        settings[f"{side}_layerdrop"] = 0
+        settings[f"{side}_layers_to_keep"] = None
+        settings[f"{side}_embed_path"] = None  # the file was read before training, once
+    return settings
+
+
+def _stock_surroundings(cfg):
+    """The other settings without what only this package can read."""
+    changed = {}
+    if (cfg.get("common") or {}).get("user_dir"):
+        changed["common"] = {**cfg["common"], "user_dir": None}
+    if cfg["task"]["_name"] == "translation_selfteach":
+        task = {key: value for key, value in cfg["task"].items() if key != "eval_bleu_student"}
+        changed["task"] = {**task, "_name": "translation"}
+    criterion = cfg.get("criterion") or {}
+    if criterion.get("_name") == "label_smoothed_ce_selfteach":
+        shared = ("label_smoothing", "report_accuracy", "ignore_prefix_size", "sentence_avg")
+        changed["criterion"] = {
+            "_name": _PLAIN_CRITERION,
+            **{key: criterion[key] for key in shared if key in criterion},
+        }
+    return changed
+
+
+def _check_choice(side, layers, there):
+    rising = all(a < b for a, b in zip(layers, layers[1:], strict=False))
+    if not layers or not rising or layers[0] < 0 or layers[-1] >= there:
+        raise CheckpointError(
+            f"has {there} {side} layers, 0 to {there - 1}: keep some of these, in rising order, "
+            f"not {','.join(map(str, layers)) or 'none'}"
+        )
+
+
+def _keep_layers(model, keep):
+    new_number = {
+        (side, str(old)): new for side, layers in keep.items() for new, old in enumerate(layers)
+    }
+    kept = {}
+    for name, tensor in model.items():
+        match = _LAYER.fullmatch(name)
+        if not match:
+            kept[name] = tensor
+        elif match.group(1, 2) in new_number:
+            kept[f"{match[1]}.layers.{new_number[match.group(1, 2)]}.{match[3]}"] = tensor
+    return kept
+
+
+def _halve(model):
+    halves = {}  # by tensor, so that tied ones stay tied
+    for name, tensor in model.items():
+        if tensor.is_floating_point() and not name.endswith("version"):
+            if tensor.abs().max() > torch.finfo(torch.float16).max:
+                raise CheckpointError(f"{name} holds numbers too large for --fp16: leave it out")
+            model[name] = halves.setdefault(id(tensor), tensor.half())
