@@ -71,6 +71,8 @@ def _parser():
 
     command = commands.add_parser("report", help="print score records as a table")
     command.add_argument("records", nargs="+", help="the first is what the others are compared to")
+    command.add_argument("--sentences", metavar="N", type=int, help="show N translations too")
+    command.add_argument("--source", metavar="FILE", help="with --sentences: the source text")
     command.set_defaults(run=_report)
     return parser
 
@@ -136,6 +138,10 @@ def _score(args):
 def _report(args):
     records = [report.read(path) for path in args.records]
     print(report.table(records, base=records[0]))
+    if args.sentences:
+        if not args.source:
+            raise ValueError("--sentences needs --source, the text that was translated")
+        print("\n" + report.sentences(args.records, args.source, args.sentences))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from fairseq.data import Dictionary
 from fairseq.data.data_utils import infer_language_pair
 from fairseq.models import ARCH_MODEL_REGISTRY
 from sacrebleu.metrics import BLEU, CHRF
+from tqdm import tqdm
 
 from . import __version__
 from .checkpoint import CheckpointError, depth, load, parameters
@@ -23,6 +24,7 @@ _SPEED = re.compile(
     r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s "
     r"\(([\d.]+) sentences/s, ([\d.]+) tokens/s\)"
 )
+_PROGRESS = re.compile(r":\s+(\d+) / (\d+) wps=")
 
 
 def score(checkpoint, data, *, subset, beam, lenpen, batch_size, references, options):
@@ -110,14 +112,15 @@ def _generate(data, subset, options):
     """Run fairseq-generate: translations and targets in the order of the data, and the speed."""
     with tempfile.TemporaryDirectory() as results:
         command = [sys.executable, "-m", "fairseq_cli.generate", str(data), *options]
-        run = subprocess.run(
-            [*command, "--results-path", results], stdout=subprocess.PIPE, text=True
+        log = _run(
+            [*command, "--results-path", results, "--log-format", "simple", "--log-interval", "1"]
         )
         output = Path(results) / f"generate-{subset}.txt"
         text = output.read_text(encoding="utf-8") if output.is_file() else ""
-    speed = _SPEED.search(text)
-    if run.returncode or not speed:
-        raise CheckpointError(f"fairseq-generate failed: run {' '.join(command)} to see why")
+    speed = _SPEED.search(log) or _SPEED.search(text)  # which one depends on who set up logging
+    if not speed:
+        why = log.strip().split("\n")[-1]
+        raise CheckpointError(f"fairseq-generate failed: {why} (the command: {' '.join(command)})")
 
     lines = {"T": {}, "D": {}}
     for line in text.split("\n"):
@@ -138,6 +141,23 @@ def _generate(data, subset, options):
             "tokens_per_second": float(tokens_per_second),
         },
     )
+
+
+def _run(command):
+    """Run fairseq-generate behind a progress bar; returns what it logged."""
+    log = []
+    with (
+        subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process,
+        tqdm(desc="translating", unit="batch", leave=False, disable=None) as bar,
+    ):
+        for line in process.stderr:
+            log.append(line)
+            if progress := _PROGRESS.search(line):
+                bar.total = int(progress[2])
+                bar.update(int(progress[1]) - bar.n)
+    return "".join(log)
 
 
 def _quality(translations, targets):

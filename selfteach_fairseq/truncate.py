@@ -2,6 +2,7 @@
 
 import re
 from argparse import Namespace
+from itertools import pairwise
 
 import torch
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
@@ -83,7 +84,7 @@ def _stock_surroundings(cfg):
 
 
 def _check_choice(side, layers, there):
-    rising = all(a < b for a, b in zip(layers, layers[1:], strict=False))
+    rising = all(a < b for a, b in pairwise(layers))
     if not layers or not rising or layers[0] < 0 or layers[-1] >= there:
         raise CheckpointError(
             f"has {there} {side} layers, 0 to {there - 1}: keep some of these, in rising order, "

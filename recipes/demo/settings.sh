@@ -1,0 +1,24 @@
+# What the demo trains, and how. Changing a line runs again what depends on it.
+source=de
+target=en
+types=2000          # joint vocabulary
+layers=4            # encoder and decoder layers of the full model
+student_layers=2
+updates=1600
+beam=5
+
+model=(
+    --arch transformer_selfteach
+    --encoder-embed-dim 128 --encoder-ffn-embed-dim 256
+    --encoder-attention-heads 4 --decoder-attention-heads 4
+    --encoder-normalize-before --decoder-normalize-before
+    --share-all-embeddings
+)
+training=(
+    --label-smoothing 0.1 --dropout 0.05
+    --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 1
+    --lr 4e-3 --lr-scheduler polynomial_decay --warmup-updates 200
+    --total-num-update "$updates" --max-update "$updates"
+    --max-tokens 1400 --required-batch-size-multiple 1
+    --seed 1
+)

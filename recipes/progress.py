@@ -1,0 +1,48 @@
+"""Pass a stage's output on: all of it to a log, and what people want to follow to the screen.
+
+COMMAND 2>&1 | python -u recipes/progress.py LOG
+"""
+
+import re
+import sys
+
+TRAINING = re.compile(r"train_inner \| epoch (\d+).* loss=([\d.]+).*num_updates=(\d+).*wall=(\d+)")
+VALIDATION = re.compile(r"valid \| epoch (\d+) .* num_updates (\d+)")
+FIGURES = re.compile(r"(nll_loss|kl|student_\w+?_nll_loss) ([\d.]+)")
+NAMES = {"nll_loss": "full", "kl": "KL"}
+# What fairseq's tools print for themselves: timestamps, and warnings about their dependencies.
+CHATTER = re.compile(
+    r"^(\d{4}-\d\d-\d\d |INFO:|DEBUG:|\s|See https|/.*Warning|\S+\(\) LOG)|Warning:|^$"
+)
+QUIET = re.compile(r"^(Namespace|sentencepiece_trainer|trainer_interface|The version_base|Hydra)")
+
+
+def line_for_people(line):
+    """What to show of a line, or None."""
+    if match := TRAINING.search(line):
+        epoch, loss, updates, seconds = match.groups()
+        return f"   epoch {int(epoch)}, update {updates}: loss {loss}, {int(seconds) // 60}:{int(seconds) % 60:02} min"
+    if match := VALIDATION.search(line):
+        figures = (
+            f"{NAMES.get(name) or name.removesuffix('_nll_loss').replace('_', ' ')} {value}"
+            for name, value in FIGURES.findall(line)
+        )
+        return f"   validation after epoch {int(match[1])}, bits per token: {', '.join(figures)}"
+    if CHATTER.search(line) or QUIET.search(line):
+        return None
+    return "   " + line.rstrip()
+
+
+def main(log):
+    with open(log, "a", encoding="utf-8") as file:
+        for line in sys.stdin:
+            file.write(line)
+            file.flush()
+            shown = line_for_people(line)
+            if shown is not None:
+                print(shown, flush=True)
+
+
+if __name__ == "__main__":
+    sys.stdin.reconfigure(errors="replace")
+    main(sys.argv[1])

@@ -1,0 +1,52 @@
+# Stages of a recipe: each runs once, again when what it depends on has changed, and on from
+# where it was when it was interrupted. To be sourced with $work set, the folder to work in.
+
+# fingerprint DEPENDENCY... -- COMMAND...: one line that changes when any of these does.
+# A dependency is the name of an earlier stage or a file.
+fingerprint() {
+    local dependency
+    {
+        while [[ $1 != -- ]]; do
+            dependency=$1; shift
+            if [[ -f $dependency ]]; then sha256sum <"$dependency"; else cat "$work/.stages/$dependency.begun"; fi
+        done
+        printf '%s\0' "$@"
+    } | sha256sum
+}
+
+# stage NAME OUTPUT DEPENDENCY... -- COMMAND...
+# What a command leaves in OUTPUT when it is interrupted is there when it is run again, unless its
+# settings have changed: then OUTPUT is removed first. Everything it prints goes to $work/logs.
+stage() {
+    local name=$1 output=$2 key begun done; shift 2
+    begun=$work/.stages/$name.begun done=$work/.stages/$name.done
+    mkdir -p "$work/.stages" "$work/logs"
+    key=$(fingerprint "$@")
+    while [[ $1 != -- ]]; do shift; done; shift
+
+    if [[ -e $output && -f $done && $(<"$done") == "$key" ]]; then
+        echo "== $name: finished already, kept"
+        return
+    fi
+    rm -f "$done"
+    if [[ -f $begun && $(<"$begun") == "$key" ]]; then
+        echo "== $name: goes on"
+    else
+        if [[ -f $begun ]]; then echo "== $name: its settings or inputs have changed, starts anew"; else echo "== $name"; fi
+        rm -rf "$output"
+        printf '%s\n' "$key" >"$begun"
+    fi
+    printf '$ %s\n' "$(shorten "$@")"
+    if ! "$@" 2>&1 | python -u "$recipes/progress.py" "$work/logs/$name.log"; then
+        echo "== $name failed: see $work/logs/$name.log" >&2
+        exit 1
+    fi
+    printf '%s\n' "$key" >"$done"
+}
+
+# A command line as one would type it, with paths as short as they can be.
+shorten() {
+    local word line=
+    for word in "$@"; do line+=" ${word//$root\//}"; done
+    echo "${line:1}"
+}
