@@ -21,7 +21,8 @@ def line_for_people(line):
     """What to show of a line, or None."""
     if match := TRAINING.search(line):
         epoch, loss, updates, seconds = match.groups()
-        return f"   epoch {int(epoch)}, update {updates}: loss {loss}, {int(seconds) // 60}:{int(seconds) % 60:02} min"
+        minutes = f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+        return f"   epoch {int(epoch)}, update {updates}: loss {loss}, {minutes} min"
     if match := VALIDATION.search(line):
         figures = (
             f"{NAMES.get(name) or name.removesuffix('_nll_loss').replace('_', ' ')} {value}"

@@ -48,8 +48,6 @@ def load(path):
             f"{path}: not loaded, for it holds more than plain data "
             f"({foreign[1] if foreign else 'or is damaged'}): save it anew with plain types"
         ) from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from None
     except Exception:  # which one torch raises depends on where the file goes wrong
         raise CheckpointError(f"{path}: not a checkpoint, or cut short: copy it again") from None
     return _as_current(state, path)
@@ -98,10 +96,10 @@ def plain(value):
 
     Raises: CheckpointError for an object of another type.
     """
+    if isinstance(value, np.generic | np.ndarray):  # first: numpy's float64 is a float, too
+        return value.tolist()
     if value is None or isinstance(value, bool | int | float | str | torch.Tensor):
         return value
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
     if isinstance(value, DictConfig):
         value = OmegaConf.to_container(value, resolve=True, enum_to_str=True)
     if isinstance(value, Namespace):

@@ -74,6 +74,9 @@ def _parser():
     command.add_argument("--sentences", metavar="N", type=int, help="show N translations too")
     command.add_argument("--source", metavar="FILE", help="with --sentences: the source text")
     command.set_defaults(run=_report)
+
+    command = commands.add_parser("user-dir", help="print what fairseq's --user-dir takes")
+    command.set_defaults(run=lambda args: print(Path(__file__).parent))
     return parser
 
 

@@ -65,6 +65,7 @@ class SelfteachCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
     encoder_layerdrop: float = II("model.encoder_layerdrop")
     decoder_layerdrop: float = II("model.decoder_layerdrop")
     adaptive_softmax_cutoff: Any = II("model.adaptive_softmax_cutoff")
+    quant_noise_scalar: float = II("model.quant_noise_scalar")
 
 
 @register_criterion("label_smoothed_ce_selfteach", dataclass=SelfteachCriterionConfig)
@@ -196,6 +197,11 @@ def _check(cfg):
         raise ValueError(
             f"--adaptive-softmax-cutoff {cfg.adaptive_softmax_cutoff} leaves no output projection "
             "for the student to share: leave it out"
+        )
+    if cfg.quant_noise_scalar > 0:
+        raise ValueError(
+            f"--quant-noise-scalar {cfg.quant_noise_scalar} also quantises the output projection, "
+            "which the loss reads unquantised: leave it out, or use --quant-noise-pq"
         )
     for name in ("alpha", "alpha_start_update", "alpha_warmup_updates", "student_ce"):
         if getattr(cfg, name) < 0:

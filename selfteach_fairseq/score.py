@@ -48,6 +48,8 @@ def score(checkpoint, data, *, subset, beam, lenpen, batch_size, references, opt
         *("--path", str(checkpoint), "--gen-subset", subset, "--task", "translation"),
         *("--source-lang", source, "--target-lang", target),
         *("--beam", str(beam), "--lenpen", str(lenpen), "--batch-size", str(batch_size)),
+        # By default fairseq leaves out the last sentences, up to seven (its issue 5036).
+        *("--required-batch-size-multiple", "1"),
         *("--post-process", "sentencepiece", *options),
     ]
     if ARCH_MODEL_REGISTRY.get(state["cfg"]["model"]["_name"]) is TransformerSelfteachModel:

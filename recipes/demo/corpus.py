@@ -105,27 +105,29 @@ def clean(pairs: list[Pair]) -> tuple[list[Pair], dict[str, int]]:
     tidy = [[" ".join(unicodedata.normalize("NFC", side).split()) for side in p] for p in pairs]
     full = [(a, b) for a, b in tidy if a and b]
     translated = [(a, b) for a, b in full if a != b]  # a language's gaps hold the English
-    short = [(a, b) for a, b in translated if max(len(a.split()), len(b.split())) <= MAX_WORDS]
+    # A single word is a label with many right translations.
+    several = [(a, b) for a, b in translated if len(b.split()) > 1]
+    short = [(a, b) for a, b in several if max(len(a.split()), len(b.split())) <= MAX_WORDS]
     # In characters; the slack spares labels such as "Up".
     similar = [(a, b) for a, b in short if max(len(a), len(b)) <= 4 * min(len(a), len(b)) + 20]
     unique = list(dict.fromkeys(similar))
     steps = {"joined": tidy, "not empty": full, "translated": translated}
+    steps["several words"] = several
     steps |= {f"<= {MAX_WORDS} words": short, "similar lengths": similar, "unique": unique}
     return unique, {name: len(step) for name, step in steps.items()}
 
 
 def _key(text: str) -> str:
-    """What two sides must share to count as the same: their words, without numbers or fields."""
-    folded = " ".join(text.split()).casefold()
-    return " ".join(re.findall(r"[^\W\d_]+", re.sub(r"\{[^{}]*\}", " ", folded))) or folded
+    """What two sides must share to count as the same: everything but case and white space."""
+    return " ".join(text.split()).casefold()
 
 
 def split(pairs: list[Pair]) -> dict[str, list[Pair]]:
     """Divide pairs into train, valid and test.
 
-    Pairs linked by a side that is the same but for case, punctuation, numbers and {fields} form a
-    group, and a group is never divided: no side stands in two splits. A hash of its smallest
-    target places a group, so the others stay where they are when some pairs come or go.
+    Pairs linked by a side that is the same but for case form a group, and a group is never
+    divided: no side stands in two splits. A hash of its smallest target places a group, so the
+    others stay where they are when some pairs come or go.
     """
     parent: dict[str, str] = {}
 

@@ -32,7 +32,7 @@ prepare() {
 # train NAME METHOD LAYERS [FLAG...]
 train() {
     local name=$1 method=$2 depth=$3; shift 3
-    local flags; read -ra flags <"$recipes/methods/$method.flags"
+    local flags; read -d "" -ra flags <"$recipes/methods/$method.flags" || true  # EOF ends it
     stage "train-$name" "$work/$name" binarise -- \
         fairseq-train "$work/data" --user-dir "$root/selfteach_fairseq" \
         "${model[@]}" --encoder-layers "$depth" --decoder-layers "$depth" \

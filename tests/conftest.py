@@ -1,0 +1,89 @@
+"""A corpus that the tests make up, and the real command lines around it."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+USER_DIR = ROOT / "selfteach_fairseq"
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+torch.set_num_threads(1)
+
+import selfteach_fairseq  # noqa: E402, F401  registers what the tests build
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def run(*command, cwd=None, check=True):
+    """Run a command as a user would; the result has stdout and stderr as text."""
+    result = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    if check and result.returncode:
+        raise AssertionError(f"{command} failed:\n{result.stdout}\n{result.stderr}")
+    return result
+
+
+def fairseq(command, *arguments, **options):
+    return run(sys.executable, "-m", f"fairseq_cli.{command}", *arguments, **options)
+
+
+def selfteach(*arguments, **options):
+    return run(sys.executable, "-m", "selfteach_fairseq.cli", *arguments, **options)
+
+
+def train(data, save_dir, *flags, **options):
+    """fairseq-train of a tiny model: 4 encoder and 3 decoder layers unless `flags` say else."""
+    return fairseq(
+        *("train", data, "--user-dir", USER_DIR, "--save-dir", save_dir, "--cpu"),
+        *("--arch", "transformer_selfteach_tiny", "--encoder-layers", 4, "--decoder-layers", 3),
+        *("--encoder-embed-dim", 16, "--encoder-ffn-embed-dim", 16, "--share-all-embeddings"),
+        *("--criterion", "label_smoothed_ce_selfteach", "--label-smoothing", 0.1),
+        *("--optimizer", "adam", "--lr", 0.01, "--max-tokens", 256, "--max-epoch", 2),
+        *("--required-batch-size-multiple", 1, "--num-workers", 0, "--no-epoch-checkpoints"),
+        *("--no-progress-bar", "--log-format", "simple", *flags),
+        **options,
+    )
+
+
+def make_text(folder, seed=0):
+    """Parallel text of a made-up language, in which each word has one translation."""
+    rng = random.Random(seed)
+    words = [f"w{i}" for i in range(30)]
+    for split, lines in (("train", 120), ("valid", 19), ("test", 21)):
+        sentences = [rng.choices(words, k=rng.randint(1, 9)) for _ in range(lines)]
+        for language, translate in (("xx", str.lower), ("en", str.upper)):
+            (folder / f"{split}.{language}").write_text(
+                "".join(" ".join(map(translate, s)) + "\n" for s in sentences)
+            )
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """A folder of fairseq-preprocess with a joint dictionary, of language pair xx-en."""
+    folder = tmp_path_factory.mktemp("data")
+    make_text(folder)
+    fairseq(
+        *("preprocess", "--source-lang", "xx", "--target-lang", "en", "--joined-dictionary"),
+        *("--trainpref", folder / "train", "--validpref", folder / "valid"),
+        *("--testpref", folder / "test", "--destdir", folder / "bin"),
+    )
+    return folder / "bin"
+
+
+@pytest.fixture(scope="session")
+def trained(data, tmp_path_factory):
+    """The folder of a finished run of self-teaching with the student 2x1."""
+    folder = tmp_path_factory.mktemp("trained")
+    train(data, folder, "--student-layers", "2x1", "--max-epoch", 3)
+    return folder

@@ -1,0 +1,246 @@
+"""The real command lines on a tiny corpus: train, resume, truncate, translate, score."""
+
+import json
+import re
+import shutil
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, USER_DIR, fairseq, make_text, run, selfteach, train
+
+
+def losses(log, tag):
+    return re.findall(rf"{tag} \| epoch .*", log)
+
+
+@pytest.fixture(scope="module")
+def student(trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("cut") / "student.pt"
+    result = selfteach("truncate", trained / "checkpoint_best.pt", "--layers", "2x1", "-o", path)
+    assert re.search(r"before +4x3 +[\d,]+ +[\d,]+\nafter +2x1 +[\d,]+ +[\d,]+", result.stdout)
+    return path
+
+
+def translations(output):
+    """fairseq's hypotheses in the order of the data."""
+    lines = re.findall(r"^H-(\d+)\t(\S+)\t(.*)$", output, flags=re.MULTILINE)
+    return [text for _, _, text in sorted(lines, key=lambda line: int(line[0]))]
+
+
+def test_the_cut_model_translates_with_stock_fairseq_alone(data, student, tmp_path):
+    """No user-dir, no environment variable, and this package out of reach."""
+    program = "import sys; from fairseq_cli.{0} import cli_main; cli_main(); "
+    program += "assert not any('selfteach' in name for name in sys.modules)"
+    shared = ("--path", student, "--beam", 4, "--required-batch-size-multiple", 1)
+    generated = run(
+        *(sys.executable, "-I", "-c", program.format("generate"), data, *shared), cwd=tmp_path
+    )
+    hypotheses = translations(generated.stdout)
+    assert len(hypotheses) == 21
+    lines = (data.parent / "test.xx").read_text()
+    (tmp_path / "input.xx").write_text(lines)
+    interactive = run(
+        *(sys.executable, "-I", "-c", program.format("interactive"), data, *shared),
+        *("--input", tmp_path / "input.xx", "--source-lang", "xx", "--target-lang", "en"),
+        cwd=tmp_path,
+    )
+    assert translations(interactive.stdout) == hypotheses
+
+
+def test_the_cut_model_is_plain_data_without_the_optimizer(trained, student):
+    state = torch.load(student, weights_only=True)
+
+    def kinds(value):
+        if isinstance(value, dict):
+            return set().union(*map(kinds, value.values()), {type(value)})
+        if isinstance(value, list):
+            return set().union(*map(kinds, value), {type(value)})
+        return {type(value)}
+
+    assert kinds(state) <= {dict, list, str, int, float, bool, type(None), torch.Tensor}
+    assert "last_optimizer_state" not in state
+    assert "selfteach" not in json.dumps(state["cfg"])
+    assert student.stat().st_size < (trained / "checkpoint_best.pt").stat().st_size / 3
+
+
+def test_scores_of_student_and_full_model(data, trained, student, tmp_path):
+    full = tmp_path / "full.json"
+    selfteach("score", trained / "checkpoint_best.pt", data, "-o", full, "--beam", 2)
+    small = tmp_path / "student.json"
+    reference = data.parent / "test.en"
+    printed = selfteach(
+        *("score", student, data, "-o", small, "--references", reference, "--", "--max-len-b", 20)
+    )
+    records = [json.loads(path.read_text()) for path in (full, small)]
+    assert [record["sentences"] for record in records] == [21, 21]
+    assert [(r["encoder_layers"], r["decoder_layers"]) for r in records] == [(4, 3), (2, 1)]
+    assert records[0]["parameters"] > records[1]["parameters"]
+    assert records[1]["bytes"] == student.stat().st_size
+    assert all(r["bleu_signature"].startswith("nrefs:1") for r in records)
+    assert all(0 < r["chrf"] <= 100 and r["sentences_per_second"] > 0 for r in records)
+    assert (records[0]["beam"], records[1]["beam"]) == (2, 5)
+    assert len((tmp_path / "student.hyp.txt").read_text().splitlines()) == 21
+    assert "| student | " in printed.stdout
+
+    table = selfteach("report", full, small, "--sentences", 3, "--source", data.parent / "test.xx")
+    rows = table.stdout.splitlines()
+    assert max(map(len, rows[:4])) <= 100
+    assert rows[2].startswith("| full ") and rows[3].startswith("| student ")
+    assert table.stdout.count("\nsource ") == 3
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda d, c: (c, d / "nowhere"), "has no dict."),
+        (lambda d, c: (c.with_name("missing.pt"), d), "No such file"),
+    ],
+)
+def test_score_says_what_does_not_fit(data, student, tmp_path, change, message):
+    checkpoint, folder = change(data, student)
+    result = selfteach("score", checkpoint, folder, "-o", tmp_path / "r.json", check=False)
+    assert result.returncode == 1 and message in result.stderr
+    assert len(result.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+def test_score_refuses_a_dictionary_of_another_size(data, student, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    for language in ("xx", "en"):
+        with open(other / f"dict.{language}.txt", "a") as dictionary:
+            dictionary.write("another 1\n")
+    result = selfteach("score", student, other, "-o", tmp_path / "r.json", check=False)
+    assert result.returncode == 1
+    assert re.search(r"dict.xx.txt: has \d+ types and the checkpoint \d+", result.stderr)
+
+
+def test_score_tells_why_fairseq_failed(data, student, tmp_path):
+    result = selfteach(
+        *("score", student, data, "-o", tmp_path / "r.json", "--", "--no-such-option"), check=False
+    )
+    assert result.returncode == 1 and not list(tmp_path.iterdir())
+    assert "unrecognized arguments: --no-such-option" in result.stderr
+
+
+def test_what_is_logged(data, tmp_path):
+    log = train(
+        *(data, tmp_path, "--student-layers", "2x1,3", "--log-interval", 1),
+        *("--best-checkpoint-metric", "student_2x1_nll_loss"),
+    ).stdout
+    figures = r"loss=?.*nll_loss.*kl.*student_2x1_nll_loss.*student_3x3_nll_loss.*student_3x3_ppl"
+    assert re.search(rf"train_inner .*{figures}", log)
+    (first, _) = losses(log, r"valid")
+    assert re.search(figures, first)
+    assert "best_student_2x1_nll_loss" in losses(log, "valid")[1]
+
+
+def test_bleu_of_a_student_in_validation_and_resuming_after_it(data, tmp_path):
+    """fairseq stores numpy scalars with --eval-bleu, which the safe loader has to take."""
+    bleu = (
+        *("--task", "translation_selfteach", "--eval-bleu", "--eval-bleu-args", '{"beam": 1}'),
+        *("--best-checkpoint-metric", "bleu", "--maximize-best-checkpoint-metric"),
+        *("--student-layers", "2x1"),
+    )
+    full = train(data, tmp_path / "full", *bleu, "--max-epoch", 1).stdout
+    small = train(
+        data, tmp_path / "small", *bleu, "--max-epoch", 1, "--eval-bleu-student", "2x1"
+    ).stdout
+    assert all("| bleu " in losses(log, "valid")[0] for log in (full, small))
+
+    more = train(data, tmp_path / "small", *bleu, "--eval-bleu-student", "2x1", "--max-epoch", 2)
+    assert "Loaded checkpoint" in more.stdout and len(losses(more.stdout, "valid")) == 1
+    output = tmp_path / "student.pt"
+    selfteach("truncate", tmp_path / "small/checkpoint_best.pt", "--layers", "2x1", "-o", output)
+    state = torch.load(output, weights_only=True)
+    assert state["cfg"]["task"]["_name"] == "translation"
+    result = train(*(data, tmp_path / "wrong", *bleu, "--eval-bleu-student", "9"), check=False)
+    assert "choose 1 to 4" in result.stderr
+
+
+def test_a_resumed_run_goes_on_where_it_was(data, tmp_path):
+    settings = ("--student-layers", "2x1", "--alpha-warmup-updates", 12, "--dropout", 0.1)
+    train(data, tmp_path, *settings, "--max-epoch", 1)
+    first = torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)
+    resumed = train(data, tmp_path, *settings, "--max-epoch", 3, "--log-interval", 1).stdout
+    last = torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)
+    updates = [state["optimizer_history"][-1]["num_updates"] for state in (first, last)]
+    assert updates[1] == 3 * updates[0]
+    assert "epoch 001:" not in resumed and f"num_updates={updates[0] + 1}," in resumed
+    assert len(losses(resumed, "valid")) == 2
+    trained = (state["extra_state"]["previous_training_time"] for state in (first, last))
+    assert next(trained) < next(trained)
+
+
+def test_switched_off_it_trains_as_fairseqs_criterion_does(data, tmp_path):
+    """Invariant 2 through the trainer."""
+    sgd = ("--optimizer", "sgd", "--lr", 0.1, "--dropout", 0, "--max-epoch", 2)
+    off = ("--student-layers", "2x1", "--alpha", 0, "--student-ce", 0)
+    train(data, tmp_path / "ours", *sgd, *off)
+    plain = ("--criterion", "label_smoothed_cross_entropy")
+    train(data, tmp_path / "plain", *sgd, *plain)
+    ours, theirs = (
+        torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)["model"]
+        for name in ("ours", "plain")
+    )
+    for name in theirs:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (("--student-layers", 9), "--student-layers 9: 9x9 asks for 9 encoder layers: choose 1 to"),
+        (("--arch", "transformer_tiny"), "--arch transformer_tiny has no students"),
+        (("--encoder-layerdrop", 0.2, "--student-layers", 2), "--encoder-layerdrop 0.2"),
+    ],
+)
+def test_a_run_that_cannot_work_ends_before_it_starts(data, tmp_path, flags, message):
+    base = [*("train", data, "--user-dir", USER_DIR, "--save-dir", tmp_path / "out", "--cpu")]
+    base += ["--arch", "transformer_selfteach_tiny", "--optimizer", "adam", "--max-tokens", 100]
+    base += ["--criterion", "label_smoothed_ce_selfteach", "--max-update", 1]
+    result = fairseq(*base, *flags, check=False)
+    assert result.returncode and message in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "out" / "crash.pt").exists()
+
+
+def test_the_user_dir_works_from_the_checkout_and_from_elsewhere(data, tmp_path):
+    assert selfteach("user-dir", cwd=tmp_path).stdout.strip() == str(USER_DIR)
+    flags = ("--max-update", 1, "--disable-validation", "--no-save")
+    for user_dir in ("selfteach_fairseq", USER_DIR):
+        train(data, tmp_path, "--user-dir", user_dir, *flags, cwd=ROOT)
+
+
+def test_importing_prints_nothing():
+    result = run(sys.executable, "-c", "import selfteach_fairseq")
+    assert result.stdout + result.stderr == ""
+
+
+def test_the_old_release_of_fairseq_is_refused_in_one_line(tmp_path):
+    """A stand-in for fairseq 0.12.2, which does not import on these Python versions."""
+    package = tmp_path / "fairseq" / "models"
+    package.mkdir(parents=True)
+    (tmp_path / "fairseq" / "__init__.py").write_text("")
+    (tmp_path / "fairseq" / "file_io.py").write_text("")
+    (package / "__init__.py").write_text("")
+    (package / "transformer.py").write_text("class TransformerConfig: dropout = 0.1\n")
+    program = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; "
+    result = run(sys.executable, "-c", program + "import selfteach_fairseq", check=False)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert "newer fairseq than the 0.12.2 release" in line
+
+
+def test_checkpoint_last_is_replaced_whole(data, tmp_path):
+    """fairseq copies it in place; here a copy cut off half-way leaves the old file intact."""
+    make_text(tmp_path)
+    program = (
+        "import shutil, sys; import selfteach_fairseq; from fairseq.file_io import PathManager\n"
+        "def torn(source, target):\n"
+        "    open(target, 'w').write('half'); raise KeyboardInterrupt\n"
+        "shutil.copyfile = torn\n"
+        "PathManager.copy('train.xx', 'checkpoint_last.pt', overwrite=True)\n"
+    )
+    (tmp_path / "checkpoint_last.pt").write_text("old")
+    run(sys.executable, "-c", program, cwd=tmp_path, check=False)
+    assert (tmp_path / "checkpoint_last.pt").read_text() == "old"

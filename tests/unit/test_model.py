@@ -1,0 +1,149 @@
+"""Invariant 1: the student within the model, its features, and the truncated model are one."""
+
+import pytest
+import torch
+from fairseq import options
+from fairseq.models.transformer import TransformerModel
+from tiny import batch, build, checkpoint_of, load_stock, translate
+
+from selfteach_fairseq.student import Student
+from selfteach_fairseq.truncate import first_layers, truncate
+
+STUDENTS = (Student(2, 1), Student(4, 2), Student(1, 3))
+VARIANTS = {
+    "post-norm": (),
+    "pre-norm": ("--encoder-normalize-before", "--decoder-normalize-before"),
+    "shared": ("--share-all-embeddings",),
+    "shared decoder": ("--share-decoder-input-output-embed",),
+    "merged embeddings": ("--merge-src-tgt-embed",),
+    "layernorm": ("--layernorm-embedding",),
+    "learned positions": ("--encoder-learned-pos", "--decoder-learned-pos"),
+    "no positions": ("--no-token-positional-embeddings",),
+    "unscaled": ("--no-scale-embedding",),
+    "checkpointed": ("--checkpoint-activations",),
+    "offloaded": ("--offload-activations",),
+    "other widths": ("--decoder-output-dim", "12", "--decoder-input-dim", "20"),
+    "no final norm": ("--decoder-normalize-before", "--no-decoder-final-norm"),
+    "gelu": ("--activation-fn", "gelu", "--activation-dropout", "0.1"),
+    "cross-self": ("--cross-self-attention", "--no-cross-attention"),
+    "quantised": ("--quant-noise-pq", "0.1", "--quant-noise-pq-block-size", "4"),
+}
+variants = pytest.mark.parametrize("flags", VARIANTS.values(), ids=VARIANTS)
+
+
+def built(flags):
+    return build(*flags, criterion="label_smoothed_cross_entropy")[0].eval()
+
+
+@variants
+def test_the_student_is_what_truncation_cuts_out(flags):
+    model, sample = built(flags), batch()["net_input"]
+    logits, extra = model(**sample, students=STUDENTS)
+    features, feature_extra = model(**sample, students=STUDENTS, features_only=True)
+    project = model.decoder.output_projection
+    torch.testing.assert_close(project(features), logits, rtol=0, atol=1e-6)
+    for student in STUDENTS:
+        cut = load_stock(truncate(checkpoint_of(model, *flags), first_layers(student)))
+        assert type(cut) is TransformerModel
+        shared = model.student(*student)
+        expected = cut(**sample)[0]
+        for name, found in {
+            "within the full forward": extra["students"][student],
+            "the features trained on": project(feature_extra["students"][student]),
+            "model.student": shared(**sample)[0],
+        }.items():
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-6, msg=name)
+        for beam in (1, 4):
+            assert translate(shared, batch(), beam) == translate(cut, batch(), beam)
+
+
+@variants
+def test_the_full_model_is_stock_fairseq(flags):
+    model, sample = built(flags), batch()["net_input"]
+    everything = Student(len(model.encoder.layers), len(model.decoder.layers))
+    stock = load_stock(truncate(checkpoint_of(model, *flags), first_layers(everything)))
+    for asked in ((), STUDENTS):
+        logits, extra = model(**sample, students=asked)
+        expected, expected_extra = stock(**sample)
+        torch.testing.assert_close(logits, expected, rtol=0, atol=0)
+        torch.testing.assert_close(extra["inner_states"], expected_extra["inner_states"])
+
+
+def test_a_student_owns_nothing():
+    model = built(("--share-all-embeddings",))
+    student = model.student(2, 1)
+    own = {id(p) for p in student.parameters()} - {id(p) for p in model.parameters()}
+    assert not own
+    assert student.cfg.encoder.layers == 2 and model.cfg.encoder.layers == 4
+    assert len(model.encoder.layers) == 4 and model.encoder.num_layers == 4
+
+
+def test_half_precision_reaches_the_student():
+    model = built(())
+    student = model.student(2, 1)
+    model.double()
+    assert {p.dtype for p in student.parameters()} == {torch.float64}
+    student(**batch()["net_input"])
+
+
+def test_the_student_is_neither_the_model_nor_a_decoder_on_the_full_encoder():
+    model, sample = built(()), batch()["net_input"]
+    logits, extra = model(**sample, students=(Student(2, 1), Student(4, 1), Student(4, 3)))
+    shallow, on_full_encoder, everything = extra["students"].values()
+    assert (shallow - logits).abs().max() > 0.01
+    assert (shallow - on_full_encoder).abs().max() > 0.01
+    torch.testing.assert_close(everything, logits, rtol=0, atol=1e-6)
+
+
+def test_padding_and_the_order_of_the_batch_change_nothing():
+    model, sample = built(()), batch()
+    students = (Student(2, 1),)
+    order = torch.tensor([3, 1, 4, 0, 2])
+    inputs = sample["net_input"]
+    wider = {
+        "src_tokens": torch.nn.functional.pad(inputs["src_tokens"][order], (3, 0), value=1),
+        "src_lengths": inputs["src_lengths"][order],
+        "prev_output_tokens": torch.nn.functional.pad(
+            inputs["prev_output_tokens"][order], (0, 2), value=1
+        ),
+    }
+    kept = sample["target"].ne(1)
+    found = model(**wider, students=students)[1]["students"][students[0]][:, :-2]
+    expected = model(**inputs, students=students)[1]["students"][students[0]]
+    torch.testing.assert_close(found[kept[order]], expected[order][kept[order]], rtol=0, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_parameters_as_stock_fairseq():
+    ours = built(()).state_dict()
+    stock, _ = build(arch="transformer", criterion="label_smoothed_cross_entropy")
+    assert ours.keys() == stock.state_dict().keys()
+    assert all(torch.equal(ours[name], stock.state_dict()[name]) for name in ours)
+
+
+def test_a_student_deeper_than_the_model_is_refused():
+    with pytest.raises(ValueError, match="choose 1 to 4"):
+        built(()).student(5, 1)
+
+
+def test_layers_of_another_kind_are_refused():
+    with pytest.raises(ValueError, match="--base-layers"):
+        built(("--base-layers", "1"))
+
+
+@pytest.mark.parametrize(
+    "arch, width", [("", 512), ("_iwslt_de_en", 512), ("_wmt_en_de", 512), ("_tiny", 64)]
+)
+def test_architectures_have_fairseqs_settings(arch, width):
+    def shape(name):
+        args = options.parse_args_and_arch(
+            options.get_training_parser(),
+            ["data", "--arch", name, "--bf16", "--optimizer", "adam"],
+        )
+        return args
+
+    ours, stock = shape(f"transformer_selfteach{arch}"), shape(f"transformer{arch}")
+    assert ours.encoder_embed_dim == width
+    for name in vars(stock):
+        if name not in ("arch", "tpu") and hasattr(ours, name):
+            assert getattr(ours, name) == getattr(stock, name), name
+    assert stock.tpu and not ours.tpu  # fairseq takes --bf16 for a TPU's

@@ -1,0 +1,129 @@
+from argparse import Namespace
+
+import pytest
+import torch
+from tiny import batch, build, checkpoint_of, load_stock
+
+from selfteach_fairseq import checkpoint
+from selfteach_fairseq.checkpoint import CheckpointError
+from selfteach_fairseq.student import Student
+from selfteach_fairseq.truncate import first_layers, truncate
+
+PLAIN = {"criterion": "label_smoothed_cross_entropy"}
+SHARED = ("--share-all-embeddings",)
+
+
+def made(*flags, **choices):
+    choices = {**PLAIN, **choices}
+    model, _ = build(*flags, **choices)
+    state = checkpoint.plain(checkpoint_of(model, *flags, **choices))
+    checkpoint.tie_embeddings(state["model"])
+    return model.eval(), state
+
+
+def logits(model):
+    return model(**batch()["net_input"])[0]
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        {"encoder": [0, 2], "decoder": [1]},
+        {"encoder": [1, 2, 3], "decoder": [0, 2]},
+        {"encoder": [0, 1, 2, 3], "decoder": [2]},
+    ],
+)
+@pytest.mark.parametrize("arch", ["transformer", "transformer_selfteach_wmt_en_de"])
+def test_any_layers_can_be_kept(keep, arch):
+    model, state = made(*SHARED, arch=arch)
+    cut = load_stock(truncate(state, keep))
+    assert (len(cut.encoder.layers), len(cut.decoder.layers)) == tuple(map(len, keep.values()))
+    for stack, layers in ((model.encoder, keep["encoder"]), (model.decoder, keep["decoder"])):
+        stack.layers = torch.nn.ModuleList([stack.layers[i] for i in layers])
+        stack.num_layers = len(layers)
+    assert torch.equal(logits(cut), logits(model))
+
+
+def test_a_cut_checkpoint_needs_nothing_of_this_package():
+    model, _ = build(*SHARED)
+    state = checkpoint.plain(checkpoint_of(model, *SHARED))
+    state["cfg"]["common"]["user_dir"] = "somewhere"
+    state["cfg"]["task"].update(_name="translation_selfteach", eval_bleu_student="2x1")
+    state["cfg"]["model"]["encoder_embed_path"] = "embeddings.txt"
+    state["last_optimizer_state"] = {"state": {}}
+    cut = truncate(state, first_layers(Student(2, 1)))
+    assert "selfteach" not in str(cut["cfg"]) and "eval_bleu_student" not in cut["cfg"]["task"]
+    assert cut["cfg"]["common"]["user_dir"] is None
+    assert cut["cfg"]["criterion"] == {
+        "_name": "label_smoothed_cross_entropy",
+        "label_smoothing": 0.1,
+        "report_accuracy": False,
+        "ignore_prefix_size": 0,
+        "sentence_avg": False,
+    }
+    assert cut["cfg"]["model"]["encoder_embed_path"] is None
+    assert "last_optimizer_state" not in cut
+    assert state["cfg"]["model"]["_name"] == "transformer_selfteach"  # the input is left alone
+
+
+def test_half_precision_keeps_embeddings_tied(tmp_path):
+    model, state = made(*SHARED)
+    keep = first_layers(Student(2, 1))
+    for name, fp16 in (("full.pt", False), ("half.pt", True)):
+        checkpoint.save(truncate(state, keep, fp16), tmp_path / name)
+    half = torch.load(tmp_path / "half.pt", weights_only=True)
+    assert half["model"]["encoder.embed_tokens.weight"].dtype == torch.float16
+    tied = {half["model"][name].data_ptr() for name in half["model"] if "embed_tokens" in name}
+    assert len(tied) == 1
+    sizes = [
+        sum(t.untyped_storage().nbytes() for t in {t.data_ptr(): t for t in m.values()}.values())
+        for m in (truncate(state, keep)["model"], half["model"])
+    ]
+    assert sizes[1] < 0.51 * sizes[0]
+    found, expected = logits(load_stock(half)), logits(model.student(2, 1))
+    torch.testing.assert_close(found, expected, rtol=0.01, atol=0.01)
+
+
+def test_numbers_too_large_for_half_precision_are_refused():
+    _, state = made()
+    state["model"]["encoder.layers.0.fc1.weight"][0, 0] = 1e6
+    with pytest.raises(CheckpointError, match="too large for --fp16"):
+        truncate(state, first_layers(Student(1, 1)), fp16=True)
+
+
+def test_settings_that_an_old_checkpoint_leaves_to_its_architecture_are_spelt_out():
+    _, state = made(arch="transformer_iwslt_de_en")
+    for name in ("decoder_attention_heads", "no_scale_embedding"):
+        del state["cfg"]["model"][name]
+    settings = truncate(state, first_layers(Student(1, 1)))["cfg"]["model"]
+    assert settings["decoder_attention_heads"] == 4  # `transformer` itself would take 8
+    assert settings["no_scale_embedding"] is False
+
+
+@pytest.mark.parametrize("choice", [[], [0, 4], [-1, 0], [1, 1], [2, 1]])
+def test_a_choice_of_layers_must_be_there_and_in_order(choice):
+    _, state = made()
+    with pytest.raises(CheckpointError, match="has 4 encoder layers, 0 to 3"):
+        truncate(state, {"encoder": choice, "decoder": [0]})
+
+
+@pytest.mark.parametrize("name", ["transformer_align", "lstm", "no_such_architecture"])
+def test_other_architectures_are_refused(name):
+    _, state = made()
+    state["cfg"]["model"]["_name"] = name
+    with pytest.raises(CheckpointError, match=f"of architecture {name}"):
+        truncate(state, first_layers(Student(1, 1)))
+
+
+def test_checkpoints_from_before_fairseq_had_configs_can_be_cut(tmp_path):
+    """They have a Namespace `args`, which is what stock fairseq can't load safely any more."""
+    _, state = made(*SHARED, arch="transformer")
+    cfg = state.pop("cfg")
+    flat = {"arch": "transformer", "task": "translation", "data": "data", "source_lang": "xx"}
+    state["args"] = Namespace(**{**cfg["model"], **flat, "criterion": "cross_entropy"})
+    torch.save(state, tmp_path / "old.pt")
+    cut = truncate(checkpoint.load(tmp_path / "old.pt"), first_layers(Student(2, 1)))
+    checkpoint.save(cut, tmp_path / "cut.pt")
+    expected = truncate(made(*SHARED, arch="transformer")[1], first_layers(Student(2, 1)))
+    loaded = torch.load(tmp_path / "cut.pt", weights_only=True)
+    assert torch.equal(logits(load_stock(loaded)), logits(load_stock(expected)))
