@@ -26,8 +26,8 @@ torch.serialization.add_safe_globals(
         argparse.Namespace,
         np.ndarray,
         np.dtype,
-        np._core.multiarray._reconstruct,
-        np._core.multiarray.scalar,
+        np.zeros(1).__reduce__()[0],  # numpy's own functions for it, wherever this version has them
+        np.float64(0).__reduce__()[0],
         *{type(np.dtype(kind)) for kind in ("int64", "float64", "float32", "int32", "bool")},
     ]
 )

@@ -1,33 +1,37 @@
-"""The self-teaching loss as its definition reads: one token and one type at a time, in float64.
+"""The method as its definition reads: a loop over the tokens, sums over the types, in any dtype.
 
 Written from the paper's formula (Li and Odoom 2023, section 3.1) and fairseq's definition of label
 smoothing; gradients are autograd's. Slow on purpose, and imports nothing of the package.
 """
 
+import copy
+from types import SimpleNamespace
+
 import torch
+from fairseq.models.transformer import TransformerModel
 
 
-def probabilities(logits):
-    """softmax of one token's logits (V,)."""
-    powers = torch.exp(logits - logits.max().detach())
-    return powers / powers.sum()
+def log_probabilities(logits):
+    """log softmax of one token's logits (V,); finite also where a probability rounds to 0."""
+    shifted = logits - logits.max().detach()
+    return shifted - torch.log(torch.exp(shifted).sum())
 
 
-def smoothed_cross_entropy(logits, target, epsilon):
+def smoothed_cross_entropy(log_p, target, epsilon):
     """- sum over the types of q(v) log p(v), with q = 1 - epsilon at the target."""
-    p = probabilities(logits)
-    others = len(logits) - 1
-    q = [1 - epsilon if v == target else epsilon / others for v in range(len(logits))]
-    return -sum(q[v] * torch.log(p[v]) for v in range(len(logits)) if q[v])
+    q = torch.full_like(log_p, epsilon / (len(log_p) - 1))
+    q[target] = 1 - epsilon
+    return -(q * log_p).sum()
 
 
-def kl(p, q):
-    return sum(p[v] * (torch.log(p[v]) - torch.log(q[v])) for v in range(len(p)))
+def kl(log_p, log_q):
+    """Sum over the types of p(v) log(p(v) / q(v))."""
+    return (torch.exp(log_p) * (log_p - log_q)).sum()
 
 
 def reference_loss(
-    full,
-    students,
+    full_logits,
+    student_logits,
     target,
     *,
     label_smoothing,
@@ -37,23 +41,48 @@ def reference_loss(
     kl_gradient,
     kl_temperature,
 ):
-    """full: logits (N, V); students: a list of such; target: (N,).
+    """full_logits: (N, V); student_logits: a list of such; target: (N,).
 
     Returns: `loss`, differentiable; `nll`, `kl` and `student_nll` as numbers; all summed over N.
     """
-    loss = full.new_zeros(())
-    nll, kls, student_nlls = 0.0, [0.0] * len(students), [0.0] * len(students)
+    students = len(student_logits)
+    loss = full_logits.sum() * 0  # differentiable also where there is no token
+    nll, kls, student_nlls = 0.0, [0.0] * students, [0.0] * students
     for n, y in enumerate(target.tolist()):
-        loss = loss + smoothed_cross_entropy(full[n], y, label_smoothing)
-        nll -= torch.log(probabilities(full[n])[y]).item()
-        for s, student in enumerate(students):
-            teacher = full[n].detach() if kl_gradient == "student" else full[n]
-            p = probabilities(teacher / kl_temperature)
-            q = probabilities(student[n] / kl_temperature)
+        full = log_probabilities(full_logits[n])
+        loss = loss + smoothed_cross_entropy(full, y, label_smoothing)
+        nll -= full[y].item()
+        for s, logits in enumerate(student_logits):
+            student = log_probabilities(logits[n])
+            p = log_probabilities(full_logits[n] / kl_temperature)
+            q = log_probabilities(logits[n] / kl_temperature)
+            if kl_gradient == "student":
+                p = p.detach()
             distance = kl(p, q) if divergence == "kl" else kl(p, q) + kl(q, p)
             distance = distance * kl_temperature**2
-            own = smoothed_cross_entropy(student[n], y, label_smoothing)
-            loss = loss + (alpha * distance + student_ce * own) / len(students)
+            own = smoothed_cross_entropy(student, y, label_smoothing)
+            loss = loss + (alpha * distance + student_ce * own) / students
             kls[s] += distance.item()
-            student_nlls[s] -= torch.log(probabilities(student[n])[y]).item()
+            student_nlls[s] -= student[y].item()
     return {"loss": loss, "nll": nll, "kl": kls, "student_nll": student_nlls}
+
+
+def reference_student_logits(full_model, student, sample):
+    """Logits (B, T, V) of a stock fairseq model of the student's depth, given copies of the
+    full model's weights by their names; in eval mode."""
+    cfg = copy.deepcopy(full_model.cfg)
+    depths = {"encoder": student.encoder_layers, "decoder": student.decoder_layers}
+    cfg.encoder.layers, cfg.decoder.layers = depths["encoder"], depths["decoder"]
+    dictionaries = SimpleNamespace(
+        source_dictionary=full_model.encoder.dictionary,
+        target_dictionary=full_model.decoder.dictionary,
+    )
+    fresh = TransformerModel.build_model(cfg, dictionaries)
+    kept = {}
+    for name, weight in full_model.state_dict().items():
+        side, group, index, *_ = [*name.split("."), "", ""]
+        if group != "layers" or int(index) < depths[side]:
+            kept[name] = weight.clone()
+    fresh.load_state_dict(kept, strict=True)
+    with torch.no_grad():
+        return fresh.eval()(**sample["net_input"])[0]

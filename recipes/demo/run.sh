@@ -15,6 +15,10 @@ work=${WORK:-$root/work/demo}
 source "$recipes/stages.sh"
 source "$demo/settings.sh"
 
+# By default glibc hands freed memory back, and takes it anew for almost every tensor: a fifth of
+# the training time.
+export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_MAX_=0
+
 prepare() {
     stage corpus "$work/corpus" "$demo/corpus.py" -- \
         python "$demo/corpus.py" --source "$source" --target "$target" --out "$work/corpus" \

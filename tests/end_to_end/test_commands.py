@@ -172,6 +172,18 @@ def test_a_resumed_run_goes_on_where_it_was(data, tmp_path):
     assert next(trained) < next(trained)
 
 
+def test_the_trainers_update_number_reaches_alpha(data, tmp_path):
+    """fairseq tells it to the model only; a warm-up kept elsewhere would never start."""
+    finals = []
+    for name, start in (("never", 1000), ("soon", 3)):
+        flags = ("--student-layers", "2x1", "--alpha-start-update", start, "--max-epoch", 1)
+        train(data, tmp_path / name, *flags, "--dropout", 0)
+        state = torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)
+        assert state["optimizer_history"][-1]["num_updates"] > 3
+        finals.append(state["model"]["encoder.layers.3.fc1.weight"])
+    assert (finals[0] - finals[1]).abs().max() > 1e-4
+
+
 def test_switched_off_it_trains_as_fairseqs_criterion_does(data, tmp_path):
     """Invariant 2 through the trainer."""
     sgd = ("--optimizer", "sgd", "--lr", 0.1, "--dropout", 0, "--max-epoch", 2)

@@ -1,0 +1,70 @@
+"""The README's commands, in miniature."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ENVIRONMENT, ROOT
+from fairseq.dataclass.utils import gen_parser_from_dataclass
+
+from selfteach_fairseq.cli import main
+from selfteach_fairseq.criterion import SelfteachCriterionConfig
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def commands(tmp_path):
+    """A folder to put on PATH: the commands as an installation has them."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, module in {
+        "fairseq-train": "fairseq_cli.train",
+        "fairseq-generate": "fairseq_cli.generate",
+        "selfteach": "selfteach_fairseq.cli",
+    }.items():
+        (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def test_the_commands_for_an_own_project(data, tmp_path, commands):
+    (block,) = re.findall(r"<!-- test: own project -->\n```bash\n(.*?)```", README, re.DOTALL)
+    small = "--encoder-embed-dim 16 --encoder-ffn-embed-dim 16 --max-epoch 1 --cpu"
+    assert "--max-epoch 60" in block
+    (tmp_path / "data-bin").symlink_to(data)
+    result = subprocess.run(
+        ["bash", "-euc", block.replace("--max-epoch 60", small)],
+        cwd=tmp_path,
+        env={**ENVIRONMENT, "PATH": f"{commands}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"after +3x3 ", result.stdout)
+    assert len(re.findall(r"^H-\d+", result.stdout, re.MULTILINE)) == 21
+
+
+def test_every_option_of_the_criterion_is_explained():
+    parser = argparse.ArgumentParser(add_help=False)
+    gen_parser_from_dataclass(parser, SelfteachCriterionConfig())
+    table = README.split("## Options")[1]
+    for action in parser._actions:
+        (option,) = action.option_strings
+        assert f"`{option}`" in table, option
+
+
+def test_every_command_is_explained(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    (names,) = re.findall(r"\{([\w,-]+)\}", capsys.readouterr().out.split("\n\n")[0])
+    for name in names.split(","):
+        assert f"`selfteach {name}" in README, name
+
+
+def test_files_that_the_readme_names_are_there():
+    for path in re.findall(r"`((?:selfteach_fairseq|recipes)/[\w/]+\.\w+)`", README):
+        assert (ROOT / path).exists(), path
