@@ -98,19 +98,19 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         if not reduce:
             raise NotImplementedError("label_smoothed_ce_selfteach only gives the summed loss")
         alpha = self.alpha_at(model.num_updates) if model.training else self.cfg.alpha
-        taught = alpha > 0 or self.cfg.student_ce > 0 or not model.training
-        students = self.students if taught else ()
+        learning = alpha > 0 or self.cfg.student_ce > 0
+        students = self.students if learning or not model.training else ()
 
         features, extra = model(**sample["net_input"], features_only=True, students=students)
         target = model.get_targets(sample, features)[:, self.ignore_prefix_size :]
         is_token = target.ne(self.padding_idx)
-        full, *taught = (
+        full, *firsts = (
             output[:, self.ignore_prefix_size :][is_token]  # (N, C)
             for output in (features, *extra["students"].values())
         )
         losses = self_teaching_loss(
             full,
-            taught,
+            firsts,
             model.decoder.output_projection.weight,
             target[is_token],
             self._objective(alpha),

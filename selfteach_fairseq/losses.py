@@ -169,13 +169,13 @@ class _Chunk:
 
     def _pull_back(self, grad_logits, features, grad_weight, grad_features):
         """From gradients by logits to gradients by features and by the projection."""
-        if features.dtype == grad_logits.dtype:
-            torch.mm(grad_logits, self.weight, out=grad_features)
-            grad_weight.addmm_(grad_logits.t(), features)
-        else:
+        if features.dtype == torch.bfloat16:
             grad_logits = grad_logits.to(features.dtype)
             grad_features.copy_(grad_logits @ self.weight)
             grad_weight.add_(grad_logits.t() @ features)
+        else:  # float16 could not hold small gradients that the loss scale has not reached yet
+            torch.mm(grad_logits, self.weight.float(), out=grad_features)
+            grad_weight.addmm_(grad_logits.t(), features.float())
 
 
 def _softmax(z, out):

@@ -73,9 +73,9 @@ def reference_student_logits(full_model, student, sample):
     cfg = copy.deepcopy(full_model.cfg)
     depths = {"encoder": student.encoder_layers, "decoder": student.decoder_layers}
     cfg.encoder.layers, cfg.decoder.layers = depths["encoder"], depths["decoder"]
-    dictionaries = SimpleNamespace(
-        source_dictionary=full_model.encoder.dictionary,
-        target_dictionary=full_model.decoder.dictionary,
+    dictionaries = SimpleNamespace(  # copies, for fairseq merges dictionaries in place
+        source_dictionary=copy.deepcopy(full_model.encoder.dictionary),
+        target_dictionary=copy.deepcopy(full_model.decoder.dictionary),
     )
     fresh = TransformerModel.build_model(cfg, dictionaries)
     kept = {}

@@ -33,7 +33,7 @@ def commands(tmp_path):
 
 def test_the_commands_for_an_own_project(data, tmp_path, commands):
     (block,) = re.findall(r"<!-- test: own project -->\n```bash\n(.*?)```", README, re.DOTALL)
-    small = "--encoder-embed-dim 16 --encoder-ffn-embed-dim 16 --max-epoch 1 --cpu"
+    small = "--encoder-embed-dim 16 --decoder-embed-dim 16 --max-epoch 1 --cpu"
     assert "--max-epoch 60" in block
     (tmp_path / "data-bin").symlink_to(data)
     result = subprocess.run(
