@@ -4,7 +4,7 @@ target=en
 types=2000          # joint vocabulary
 layers=4            # encoder and decoder layers of the full model
 student_layers=2
-updates=1600
+updates=3600
 beam=5
 
 model=(
@@ -15,10 +15,10 @@ model=(
     --share-all-embeddings
 )
 training=(
-    --label-smoothing 0.1 --dropout 0.05
+    --label-smoothing 0.1 --dropout 0
     --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 1
-    --lr 4e-3 --lr-scheduler polynomial_decay --warmup-updates 200
+    --lr 4e-3 --lr-scheduler polynomial_decay --warmup-updates 300
     --total-num-update "$updates" --max-update "$updates"
-    --max-tokens 1400 --required-batch-size-multiple 1
+    --max-tokens 900 --required-batch-size-multiple 1
     --seed 1
 )
