@@ -52,8 +52,9 @@ evaluate() {
         selfteach truncate "$work/$run/checkpoint_last.pt" --layers "$depth" \
         -o "$work/$name.pt" --force
     stage "score-$name" "$work/$name.json" "truncate-$name" -- \
-        selfteach score "$work/$name.pt" "$work/data" --beam "$beam" \
-        --references "$work/corpus/test.$target" -o "$work/$name.json" --force
+        selfteach score "$work/$name.pt" "$work/data" "${generation[@]}" \
+        --references "$work/corpus/test.$target" -o "$work/$name.json" --force \
+        -- "${longest[@]}"
 }
 
 report() {
@@ -63,7 +64,7 @@ report() {
 }
 
 prepare
-train self-taught selfteach "$layers" --student-layers "$student_layers"
+train self-taught selfteach "$layers" --student-layers "$student_layers" "${selfteaching[@]}"
 evaluate full self-taught "$layers"
 evaluate student self-taught "$student_layers"
 case ${1:-} in

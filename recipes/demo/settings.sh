@@ -5,7 +5,9 @@ types=2000          # joint vocabulary
 layers=4            # encoder and decoder layers of the full model
 student_layers=2
 updates=3600
-beam=5
+generation=(--beam 5 --lenpen 1.8)       # the length penalty is the best of 1, 1.4, 1.8 on valid
+longest=(--max-len-a 1.2 --max-len-b 10)  # or a model that repeats itself goes on to 200 tokens
+selfteaching=(--alpha 2 --student-ce 2)   # the student counts twice as much as the full model
 
 model=(
     --arch transformer_selfteach

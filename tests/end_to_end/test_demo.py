@@ -16,7 +16,8 @@ import pytest
 from conftest import ENVIRONMENT, ROOT
 
 SETTINGS = """
-source=de target=en types=60 layers=3 student_layers=1 updates=6 beam=2
+source=de target=en types=60 layers=3 student_layers=1 updates=6
+generation=(--beam 2) longest=(--max-len-b 20) selfteaching=(--alpha 2)
 model=(
     --arch transformer_selfteach_tiny --encoder-embed-dim 16 --encoder-ffn-embed-dim 16
     --share-all-embeddings
