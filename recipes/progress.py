@@ -10,11 +10,8 @@ TRAINING = re.compile(r"train_inner \| epoch (\d+).* loss=([\d.]+).*num_updates=
 VALIDATION = re.compile(r"valid \| epoch (\d+) .* num_updates (\d+)")
 FIGURES = re.compile(r"(nll_loss|kl|student_\w+?_nll_loss) ([\d.]+)")
 NAMES = {"nll_loss": "full", "kl": "KL"}
-# What fairseq's tools print for themselves: timestamps, and warnings about their dependencies.
-CHATTER = re.compile(
-    r"^(\d{4}-\d\d-\d\d |INFO:|DEBUG:|\s|See https|/.*Warning|\S+\(\) LOG)|Warning:|^$"
-)
-QUIET = re.compile(r"^(Namespace|sentencepiece_trainer|trainer_interface|The version_base|Hydra)")
+# What fairseq's tools and sentencepiece say to themselves.
+CHATTER = re.compile(r"^(\d{4}-\d\d-\d\d |INFO:|DEBUG:|\s|\S+\.cc\(\d+\) LOG|$)")
 
 
 def line_for_people(line):
@@ -29,7 +26,7 @@ def line_for_people(line):
             for name, value in FIGURES.findall(line)
         )
         return f"   validation after epoch {int(match[1])}, bits per token: {', '.join(figures)}"
-    if CHATTER.search(line) or QUIET.search(line):
+    if CHATTER.search(line):
         return None
     return "   " + line.rstrip()
 

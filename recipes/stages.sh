@@ -44,9 +44,13 @@ stage() {
     printf '%s\n' "$key" >"$done"
 }
 
-# A command line as one would type it, with paths as short as they can be.
+# A command line as one would type it at the project's root.
 shorten() {
     local word line=
-    for word in "$@"; do line+=" ${word//$root\//}"; done
+    for word in "$@"; do
+        word=${word//"$root"\//}
+        if [[ ! $word || $word == *[^a-zA-Z0-9_./:=-]* ]]; then word=${word@Q}; fi
+        line+=" $word"
+    done
     echo "${line:1}"
 }

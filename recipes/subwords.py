@@ -42,7 +42,7 @@ def main():
         for language in args.languages:
             encode(pieces, args.corpus / f"{split}.{language}", partial / f"{split}.{language}")
     partial.rename(args.out)
-    print(f"{len(pieces)} pieces, {args.out}")
+    print(f"{len(pieces)} pieces")
 
 
 def encode(pieces, source, target):

@@ -18,6 +18,7 @@ source "$demo/settings.sh"
 # By default glibc hands freed memory back, and takes it anew for almost every tensor: a fifth of
 # the training time.
 export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_MAX_=0
+export PYTHONWARNINGS=ignore  # fairseq's dependencies warn of each other
 
 prepare() {
     stage corpus "$work/corpus" "$demo/corpus.py" -- \
