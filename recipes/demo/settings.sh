@@ -4,7 +4,7 @@ target=en
 types=2000          # joint vocabulary
 layers=4            # encoder and decoder layers of the full model
 student_layers=2
-updates=3600
+updates=3200
 generation=(--beam 5 --lenpen 1.8)       # the length penalty is the best of 1, 1.4, 1.8 on valid
 longest=(--max-len-a 1.2 --max-len-b 10)  # or a model that repeats itself goes on to 200 tokens
 selfteaching=(--alpha 2 --student-ce 2)   # the student counts twice as much as the full model
@@ -22,5 +22,5 @@ training=(
     --lr 4e-3 --lr-scheduler polynomial_decay --warmup-updates 300
     --total-num-update "$updates" --max-update "$updates"
     --max-tokens 900 --required-batch-size-multiple 1
-    --seed 1
+    --seed 1 --num-workers 0
 )
