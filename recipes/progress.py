@@ -11,7 +11,7 @@ VALIDATION = re.compile(r"valid \| epoch (\d+) .* num_updates (\d+)")
 FIGURES = re.compile(r"(nll_loss|kl|student_\w+?_nll_loss) ([\d.]+)")
 NAMES = {"nll_loss": "full", "kl": "KL"}
 # What fairseq's tools and sentencepiece say to themselves.
-CHATTER = re.compile(r"^(\d{4}-\d\d-\d\d |INFO:|DEBUG:|\s|\S+\.cc\(\d+\) LOG|$)")
+CHATTER = re.compile(r"^(\d{4}-\d\d-\d\d |INFO:|DEBUG:|\s|\S+\.cc\(\d+\) LOG|\)?$)")
 
 
 def line_for_people(line):

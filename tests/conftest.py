@@ -56,6 +56,21 @@ def train(data, save_dir, *flags, **options):
     )
 
 
+def install_commands(folder):
+    """Put the commands that an installation has into a folder; the environment to call them in."""
+    folder.mkdir(exist_ok=True)
+    for name, module in {
+        "python": "",
+        "fairseq-preprocess": "-m fairseq_cli.preprocess",
+        "fairseq-train": "-m fairseq_cli.train",
+        "fairseq-generate": "-m fairseq_cli.generate",
+        "selfteach": "-m selfteach_fairseq.cli",
+    }.items():
+        (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
+        (folder / name).chmod(0o755)
+    return {**ENVIRONMENT, "PATH": f"{folder}:{ENVIRONMENT['PATH']}"}
+
+
 def make_text(folder, seed=0):
     """Parallel text of a made-up language, in which each word has one translation."""
     rng = random.Random(seed)

@@ -7,13 +7,12 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ENVIRONMENT, ROOT
+from conftest import ROOT, install_commands
 
 SETTINGS = """
 source=de target=en types=60 layers=3 student_layers=1 updates=6
@@ -52,29 +51,13 @@ def project(tmp_path_factory):
     corpus.write_text(
         re.sub(r'WHEEL_SHA256 = "\w+"', f'WHEEL_SHA256 = "{sha256}"', corpus.read_text())
     )
-    commands = folder / "bin"
-    commands.mkdir()
-    for name, module in {
-        "fairseq-train": "fairseq_cli.train",
-        "fairseq-preprocess": "fairseq_cli.preprocess",
-        "selfteach": "selfteach_fairseq.cli",
-        "python": None,
-    }.items():
-        start = f'exec "{sys.executable}" ' + (f"-m {module} " if module else "") + '"$@"'
-        (commands / name).write_text(f"#!/bin/sh\n{start}\n")
-        (commands / name).chmod(0o755)
     return folder
 
 
 def start(project, *arguments):
-    environment = {
-        **ENVIRONMENT,
-        "PATH": f"{project / 'bin'}:{os.environ['PATH']}",
-        "DEMO_WHEEL": str(project / "text.whl"),
-    }
     return subprocess.Popen(
         [project / "recipes/demo/run.sh", *arguments],
-        env=environment,
+        env={**install_commands(project / "bin"), "DEMO_WHEEL": str(project / "text.whl")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

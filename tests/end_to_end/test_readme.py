@@ -1,13 +1,11 @@
 """The README's commands, in miniature."""
 
 import argparse
-import os
 import re
 import subprocess
-import sys
 
 import pytest
-from conftest import ENVIRONMENT, ROOT
+from conftest import ROOT, install_commands
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 
 from selfteach_fairseq.cli import main
@@ -16,22 +14,7 @@ from selfteach_fairseq.criterion import SelfteachCriterionConfig
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.fixture
-def commands(tmp_path):
-    """A folder to put on PATH: the commands as an installation has them."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name, module in {
-        "fairseq-train": "fairseq_cli.train",
-        "fairseq-generate": "fairseq_cli.generate",
-        "selfteach": "selfteach_fairseq.cli",
-    }.items():
-        (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
-        (folder / name).chmod(0o755)
-    return folder
-
-
-def test_the_commands_for_an_own_project(data, tmp_path, commands):
+def test_the_commands_for_an_own_project(data, tmp_path):
     (block,) = re.findall(r"<!-- test: own project -->\n```bash\n(.*?)```", README, re.DOTALL)
     small = "--encoder-embed-dim 16 --decoder-embed-dim 16 --max-epoch 1 --cpu"
     assert "--max-epoch 60" in block
@@ -39,7 +22,7 @@ def test_the_commands_for_an_own_project(data, tmp_path, commands):
     result = subprocess.run(
         ["bash", "-euc", block.replace("--max-epoch 60", small)],
         cwd=tmp_path,
-        env={**ENVIRONMENT, "PATH": f"{commands}:{os.environ['PATH']}"},
+        env=install_commands(tmp_path / "bin"),
         capture_output=True,
         text=True,
     )
