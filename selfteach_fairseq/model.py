@@ -1,6 +1,6 @@
 """`transformer_selfteach`: fairseq's Transformer, and the students that are its own first layers.
 
-Shapes: B batch, T target length, C features, V types.
+Shapes: B batch, S source length, T target length, C features, V types.
 """
 
 import copy
@@ -8,6 +8,7 @@ from argparse import Namespace
 from dataclasses import field, fields, make_dataclass
 from typing import Optional
 
+import torch
 from fairseq.dataclass import FairseqDataclass
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.models import register_model, register_model_architecture
@@ -125,41 +126,92 @@ class TransformerSelfteachModel(TransformerModelBase):
 
         Returns: (output, extra), where output and every value of the dictionary
             `extra["students"]`, by Student, are logits (B, T, V), or with `features_only`
-            features (B, T, C) that the shared output projection turns into logits.
+            features (B, T, C) that the shared output projection turns into logits. With students,
+            `extra` has no attention weights.
         """
         encoder_out = self.encoder(
             src_tokens,
             src_lengths=src_lengths,
             return_all_hiddens=return_all_hiddens or bool(students),
         )
-        output, extra = self.decoder(
-            prev_output_tokens,
-            encoder_out=encoder_out,
-            features_only=features_only,
-            alignment_layer=alignment_layer,
-            alignment_heads=alignment_heads,
-            src_lengths=src_lengths,
-            return_all_hiddens=return_all_hiddens,
-        )
-        extra["students"] = {
-            student: self.student(*student).decoder(
+        if not students:
+            output, extra = self.decoder(
                 prev_output_tokens,
-                encoder_out=self._student_encoder_out(encoder_out, student.encoder_layers),
+                encoder_out=encoder_out,
                 features_only=features_only,
+                alignment_layer=alignment_layer,
+                alignment_heads=alignment_heads,
                 src_lengths=src_lengths,
-            )[0]
-            for student in students
-        }
-        return output, extra
+                return_all_hiddens=return_all_hiddens,
+            )
+            return output, {**extra, "students": {}}
 
-    def _student_encoder_out(self, encoder_out, encoder_layers):
-        """What the student's encoder returns, read off the full encoder's states."""
+        full = Student(len(self.encoder.layers), len(self.decoder.layers))
+        outputs, inner_states = self._decode(prev_output_tokens, encoder_out, [full, *students])
+        if not features_only:
+            outputs = {m: self.decoder.output_layer(x) for m, x in outputs.items()}
+        of_students = {student: outputs[student] for student in students}
+        return outputs[full], {"inner_states": inner_states, "students": of_students}
+
+    def _decode(self, prev_output_tokens, encoder_out, models):
+        """Features (B, T, C) of each of `models` by model, and the inner states of the first.
+
+        A decoder layer does the same to all of them, but for the encoder depth whose memory it
+        attends to. So one pass serves all: stacked along the batch is a block for every encoder
+        depth, those that end first behind the others. The first model is the full one.
+        """
+        decoder, batch = self.decoder, len(prev_output_tokens)
+        ends = {}  # encoder depth: the last decoder layer needed above it
+        for encoder_layers, decoder_layers in models:
+            ends[encoder_layers] = max(decoder_layers, ends.get(encoder_layers, 0))
+        blocks = sorted(ends, key=ends.get, reverse=True)
+        memory = torch.cat([self._memory(encoder_out, depth) for depth in blocks], dim=1)
+
+        _, extra = _first_layers(decoder, 0)(prev_output_tokens, features_only=True)
+        embedded = extra["inner_states"][0]  # (T, B, C)
+        inner_states = [embedded]
+        x = embedded.repeat(1, len(blocks), 1)
+        causal_mask = decoder.buffered_future_mask(x)
+        is_padding = prev_output_tokens.eq(decoder.padding_idx)
+        if not (decoder.cross_self_attention or is_padding.any()):
+            is_padding = None
+        is_source_padding = next(iter(encoder_out["encoder_padding_mask"]), None)
+
+        outputs = {}
+        for number, layer in enumerate(decoder.layers, start=1):
+            alive = sum(ends[depth] >= number for depth in blocks)
+            x, *_ = layer(
+                x[:, : alive * batch],
+                memory[:, : alive * batch],
+                _stack(is_source_padding, alive),
+                self_attn_mask=causal_mask,
+                self_attn_padding_mask=_stack(is_padding, alive),
+            )
+            of_depth = dict(zip(blocks, x.split(batch, dim=1), strict=False))
+            inner_states.append(of_depth[blocks[0]])
+            for model in models:
+                if model.decoder_layers == number:
+                    outputs[model] = self._features(of_depth[model.encoder_layers])
+        return outputs, inner_states
+
+    def _memory(self, encoder_out, encoder_layers):
+        """What the encoder's first layers alone would return, (S, B, C)."""
         if encoder_layers == len(self.encoder.layers):
-            return encoder_out
+            return encoder_out["encoder_out"][0]
         state = encoder_out["encoder_states"][encoder_layers]
-        if self.encoder.layer_norm is not None:
-            state = self.encoder.layer_norm(state)
-        return {**encoder_out, "encoder_out": [state]}
+        norm = self.encoder.layer_norm
+        return state if norm is None else norm(state)
+
+    def _features(self, x):
+        """Features (B, T, C) of a decoder that ends with a layer whose output is x (T, B, C)."""
+        if self.decoder.layer_norm is not None:
+            x = self.decoder.layer_norm(x)
+        x = x.transpose(0, 1)
+        return x if self.decoder.project_out_dim is None else self.decoder.project_out_dim(x)
+
+
+def _stack(mask, times):
+    return None if mask is None else mask.repeat(times, 1)
 
 
 def _first_layers(stack, layers):
