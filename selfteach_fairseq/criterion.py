@@ -4,6 +4,7 @@ Shapes: N target tokens without padding, C features.
 """
 
 import math
+import random
 import re
 from dataclasses import dataclass, field
 from typing import Any, Optional
@@ -16,12 +17,10 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
 )
 from fairseq.dataclass import ChoiceEnum
 from fairseq.logging import metrics
-from fairseq.models import ARCH_MODEL_REGISTRY
 from omegaconf import II
 
+from .checks import check, students_of
 from .losses import Objective, self_teaching_loss
-from .model import TransformerSelfteachModel
-from .student import Student, parse_students
 
 
 @dataclass
@@ -31,6 +30,12 @@ class SelfteachCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
         metadata={
             "help": "layers of the student: 3, or 6x3 for encoder x decoder, or several such "
             "separated by commas (default: half of the model's)"
+        },
+    )
+    student_sampling: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "train so many of the students in each update, drawn anew (default: all)"
         },
     )
     alpha: float = field(
@@ -58,7 +63,14 @@ class SelfteachCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
             "help": "divides the logits in the divergence, whose value its square multiplies"
         },
     )
-    # The model's settings, for the checks at the start.
+    loss_chunk_tokens: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "tokens whose logits are held at a time: fewer take less memory "
+            "(default: by the size of the vocabulary)"
+        },
+    )
+    # Settings of others, for the checks at the start.
     arch: str = II("model._name")
     encoder_layers: int = II("model.encoder_layers")
     decoder_layers: int = II("model.decoder_layers")
@@ -66,6 +78,8 @@ class SelfteachCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
     decoder_layerdrop: float = II("model.decoder_layerdrop")
     adaptive_softmax_cutoff: Any = II("model.adaptive_softmax_cutoff")
     quant_noise_scalar: float = II("model.quant_noise_scalar")
+    ddp_backend: str = II("distributed_training.ddp_backend")
+    find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
 
 @register_criterion("label_smoothed_ce_selfteach", dataclass=SelfteachCriterionConfig)
@@ -79,7 +93,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
     """
 
     def __init__(self, cfg, task):
-        _check(cfg)
+        check(cfg)
         super().__init__(
             task,
             cfg.sentence_avg,
@@ -88,7 +102,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
             cfg.report_accuracy,
         )
         self.cfg = cfg
-        self.students = _students(cfg)
+        self.students = students_of(cfg)
 
     def forward(self, model, sample, reduce=True):
         """Returns: (loss, sample size, logging outputs), the loss summed over the tokens.
@@ -97,23 +111,26 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         """
         if not reduce:
             raise NotImplementedError("label_smoothed_ce_selfteach only gives the summed loss")
-        alpha = self.alpha_at(model.num_updates) if model.training else self.cfg.alpha
-        learning = alpha > 0 or self.cfg.student_ce > 0
-        students = self.students if learning or not model.training else ()
+        if model.training:
+            alpha = self.alpha_at(model.num_updates)
+            students = self.students_at(model.num_updates)
+        else:
+            alpha, students = self.cfg.alpha, self.students
 
         features, extra = model(**sample["net_input"], features_only=True, students=students)
         target = model.get_targets(sample, features)[:, self.ignore_prefix_size :]
-        is_token = target.ne(self.padding_idx)
+        rows = target.flatten().ne(self.padding_idx).nonzero().squeeze(1)
         full, *firsts = (
-            output[:, self.ignore_prefix_size :][is_token]  # (N, C)
+            output[:, self.ignore_prefix_size :].flatten(0, 1).index_select(0, rows)  # (N, C)
             for output in (features, *extra["students"].values())
         )
         losses = self_teaching_loss(
             full,
             firsts,
             model.decoder.output_projection.weight,
-            target[is_token],
+            target.flatten()[rows],
             self._objective(alpha),
+            self.cfg.loss_chunk_tokens,
         )
         sample_size = target.size(0) if self.sentence_avg else sample["ntokens"]
         logging_output = {
@@ -129,7 +146,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
             logging_output[f"student_{student}_nll_loss"] = nll
         if self.report_accuracy:
             logging_output["n_correct"] = losses.correct
-            logging_output["total"] = is_token.sum()
+            logging_output["total"] = rows.numel()
         return losses.loss, sample_size, logging_output
 
     def alpha_at(self, update):
@@ -140,6 +157,15 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         if since_start >= self.cfg.alpha_warmup_updates:
             return self.cfg.alpha
         return self.cfg.alpha * since_start / self.cfg.alpha_warmup_updates
+
+    def students_at(self, update):
+        """The students that learn in this update; drawn ones depend on nothing but its number."""
+        if self.alpha_at(update) == 0 and self.cfg.student_ce == 0:
+            return ()
+        if self.cfg.student_sampling is None:
+            return self.students
+        drawn = random.Random(update).sample(self.students, self.cfg.student_sampling)
+        return tuple(sorted(drawn, key=self.students.index))
 
     def _objective(self, alpha):
         return Objective(
@@ -170,47 +196,3 @@ _STUDENT_NLL = re.compile(r"student_\d+x\d+_nll_loss")
 
 def _perplexity(nll_key):
     return lambda meters: utils.get_perplexity(meters[nll_key].avg)
-
-
-def _students(cfg):
-    if cfg.student_layers is None:
-        return (Student(max(1, cfg.encoder_layers // 2), max(1, cfg.decoder_layers // 2)),)
-    return parse_students(cfg.student_layers)
-
-
-def _check(cfg):
-    """Raises: ValueError that names the flag, its value and the way out."""
-    architecture = ARCH_MODEL_REGISTRY.get(cfg.arch)
-    if architecture is None or not issubclass(architecture, TransformerSelfteachModel):
-        raise ValueError(
-            f"--arch {cfg.arch} has no students: --criterion label_smoothed_ce_selfteach needs "
-            "--arch transformer_selfteach or another architecture whose name starts so"
-        )
-    for side in ("encoder", "decoder"):
-        layerdrop = getattr(cfg, f"{side}_layerdrop")
-        if layerdrop > 0:
-            raise ValueError(
-                f"--{side}-layerdrop {layerdrop} would drop the student's layers: set it to 0, "
-                "or use --criterion label_smoothed_cross_entropy"
-            )
-    if cfg.adaptive_softmax_cutoff is not None:
-        raise ValueError(
-            f"--adaptive-softmax-cutoff {cfg.adaptive_softmax_cutoff} leaves no output projection "
-            "for the student to share: leave it out"
-        )
-    if cfg.quant_noise_scalar > 0:
-        raise ValueError(
-            f"--quant-noise-scalar {cfg.quant_noise_scalar} also quantises the output projection, "
-            "which the loss reads unquantised: leave it out, or use --quant-noise-pq"
-        )
-    for name in ("alpha", "alpha_start_update", "alpha_warmup_updates", "student_ce"):
-        if getattr(cfg, name) < 0:
-            flag = f"--{name.replace('_', '-')}"
-            raise ValueError(f"{flag} {getattr(cfg, name)}: must not be negative")
-    if cfg.kl_temperature <= 0:
-        raise ValueError(f"--kl-temperature {cfg.kl_temperature}: must be above 0")
-    try:
-        for student in _students(cfg):
-            student.check_fits(cfg.encoder_layers, cfg.decoder_layers)
-    except ValueError as error:
-        raise ValueError(f"--student-layers {cfg.student_layers}: {error}") from None

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Of one fp32 tensor (n, V), of which a chunk has seven: on a CPU they should all stay in its cache.
-_CHUNK_BYTES = {"cpu": 2**21, "cuda": 2**28}
+_CHUNK_BYTES = 2**25  # of one fp32 tensor (n, V), of which a chunk has seven
+_CHUNK_TOKENS = 512  # on a CPU, where more make the products no faster, and the rest slower
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,16 @@ def self_teaching_loss(full, students, weight, target, objective, chunk_tokens=N
     """
     wants_grad = torch.is_grad_enabled()  # is always False inside Function.forward
     if chunk_tokens is None:
-        chunk_tokens = max(1, _CHUNK_BYTES[weight.device.type] // (4 * weight.size(0)))
+        chunk_tokens = _chunk_tokens(weight)
     outputs = _SelfTeaching.apply(
         target, objective, chunk_tokens, wants_grad, weight, full, *students
     )
     return Losses(*outputs)
+
+
+def _chunk_tokens(weight):
+    tokens = max(1, _CHUNK_BYTES // (4 * weight.size(0)))
+    return min(tokens, _CHUNK_TOKENS) if weight.device.type == "cpu" else tokens
 
 
 class _SelfTeaching(torch.autograd.Function):
@@ -82,15 +87,16 @@ class _SelfTeaching(torch.autograd.Function):
         # In fp32, for these gradients do not carry the loss scale of half precision yet.
         grads = [torch.zeros_like(tensor, dtype=torch.float32) for tensor in (weight, *models)]
         chunk = _Chunk(min(chunk_tokens, target.numel()), weight, objective, wants_grad)
-        for start in range(0, target.numel(), chunk_tokens):
-            rows = slice(start, start + chunk_tokens)
-            chunk.add(
-                [model[rows] for model in models],
-                target[rows],
-                sums,
-                grads[0],
-                [grad[rows] for grad in grads[1:]],
-            )
+        with torch.autocast(device, enabled=False):
+            for start in range(0, target.numel(), chunk_tokens):
+                rows = slice(start, start + chunk_tokens)
+                chunk.add(
+                    [model[rows] for model in models],
+                    target[rows],
+                    sums,
+                    grads[0],
+                    [grad[rows] for grad in grads[1:]],
+                )
         if wants_grad:
             ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(*sums[1:])
@@ -127,7 +133,7 @@ class _Chunk:
         target = target.unsqueeze(1)  # (n, 1)
         full, *students = models
 
-        self._project(full, z)
+        _product(full, self.weight.t(), out=z)
         lse_p = _softmax(z, p)
         ce, nll = _cross_entropy(z, lse_p, target, o.label_smoothing)
         sums.loss.add_(ce)
@@ -138,7 +144,7 @@ class _Chunk:
 
         for i, student in enumerate(students):
             share = 1 / len(students)
-            self._project(student, zs)
+            _product(student, self.weight.t(), out=zs)
             lse_q = _softmax(zs, q)
             ce, nll = _cross_entropy(zs, lse_q, target, o.label_smoothing)
             if self.wants_grad:
@@ -161,21 +167,27 @@ class _Chunk:
         if self.wants_grad:
             self._pull_back(grad_p, full, grad_weight, grads[0])
 
-    def _project(self, features, out):
-        if features.dtype == out.dtype:
-            torch.mm(features, self.weight.t(), out=out)
-        else:
-            out.copy_(features @ self.weight.t())
-
     def _pull_back(self, grad_logits, features, grad_weight, grad_features):
         """From gradients by logits to gradients by features and by the projection."""
-        if features.dtype == torch.bfloat16:
-            grad_logits = grad_logits.to(features.dtype)
-            grad_features.copy_(grad_logits @ self.weight)
-            grad_weight.add_(grad_logits.t() @ features)
-        else:  # float16 could not hold small gradients that the loss scale has not reached yet
-            torch.mm(grad_logits, self.weight.float(), out=grad_features)
-            grad_weight.addmm_(grad_logits.t(), features.float())
+        if features.dtype == torch.float32:
+            torch.mm(grad_logits, self.weight, out=grad_features)
+            grad_weight.addmm_(grad_logits.t(), features)
+            return
+        # fp16 can't hold the small ones, which no loss scale has reached, but relative to the peak.
+        peak = torch.linalg.vector_norm(grad_logits, float("inf")).clamp_min(1e-30)
+        grad_logits = grad_logits.div_(peak).to(features.dtype)
+        _product(grad_logits, self.weight, out=grad_features).mul_(peak)
+        by_weight = _product(grad_logits.t(), features, out=torch.empty_like(grad_weight))
+        grad_weight.add_(by_weight.mul_(peak))
+
+
+def _product(a, b, out):
+    """Writes a @ b in fp32, also of factors in half precision."""
+    if a.dtype == out.dtype:
+        return torch.mm(a, b, out=out)
+    if a.is_cuda:
+        return torch.mm(a, b, out_dtype=out.dtype, out=out)
+    return torch.mm(a.float(), b.float(), out=out)
 
 
 def _softmax(z, out):

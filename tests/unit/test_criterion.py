@@ -6,7 +6,8 @@ from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_l
 from fairseq.logging import metrics
 from omegaconf import OmegaConf
 from reference import reference_loss
-from tiny import PAD, batch, build, gradients, settings, task
+from tiny import PAD, TYPES, batch, build, gradients, settings, task
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from selfteach_fairseq.criterion import SelfteachCriterion
 
@@ -196,6 +197,57 @@ def test_padding_and_the_order_of_the_batch_change_nothing():
     assert distance(found, expected) < 1e-4
 
 
+def test_drawn_students_alone_learn():
+    """--student-sampling: an update is the one with the students it drew, whatever came before."""
+    several = ("--student-layers", "3,2x1,1")
+    model, criterion = build(*several, "--student-sampling", 1)
+    drawn = [criterion.students_at(update) for update in range(60)]
+    assert {len(students) for students in drawn} == {1}
+    counts = {student: drawn.count((student,)) for student in criterion.students}
+    assert min(counts.values()) > 10
+    assert build(*several, "--student-sampling", 1)[1].students_at(7) == drawn[7]
+    two = build(*several, "--student-sampling", 2)[1]
+    assert all(len(two.students_at(update)) == 2 for update in range(9))
+
+    for update in range(3):
+        (student,) = drawn[update]
+        _, logged, found = step(model, criterion, batch(), update)
+        assert distance(found, step(*build("--student-layers", student), batch())[2]) == 0
+        assert [key for key in logged if key.startswith("student")] == [
+            f"student_{student}_nll_loss"
+        ]
+    with torch.no_grad():
+        validated = criterion(model.eval(), batch())[2]
+    assert sum(key.startswith("student") for key in validated) == 3
+
+
+class LogitsSeen(TorchDispatchMode):
+    """The most tokens whose logits, or anything of that shape, one tensor holds."""
+
+    tokens = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        shape = getattr(result, "shape", ())
+        projection = (16, TYPES)  # transposed
+        if len(shape) > 1 and shape[-1] == TYPES and shape[-2:] != projection:
+            self.tokens = max(self.tokens, shape[-2])
+        return result
+
+
+def test_no_more_logits_are_held_than_one_asks_for():
+    def most_tokens(*flags):
+        with LogitsSeen() as seen:
+            gradients = gradients_of(*flags)
+        return seen.tokens, gradients
+
+    tokens, expected = most_tokens()
+    assert tokens == batch()["ntokens"]  # the padding is left out
+    fewer, found = most_tokens("--loss-chunk-tokens", 3)
+    assert fewer == 3
+    assert distance(found, expected) < 1e-5
+
+
 def test_a_batch_of_padding_only_teaches_nothing():
     sample = batch()
     sample["target"] = torch.full_like(sample["target"], PAD)
@@ -228,6 +280,11 @@ def test_per_token_losses_are_refused():
         (("--student-ce", "-1"), "--student-ce -1.0"),
         (("--kl-temperature", "0"), "--kl-temperature 0.0"),
         (("--quant-noise-scalar", "0.5"), "--quant-noise-scalar 0.5"),
+        (("--ddp-backend", "fully_sharded"), "--ddp-backend fully_sharded .* use pytorch_ddp"),
+        (("--find-unused-parameters",), "--find-unused-parameters .* leave it out"),
+        (("--loss-chunk-tokens", "0"), "--loss-chunk-tokens 0"),
+        (("--student-sampling", "0"), "--student-sampling 0: choose 1 to 1"),
+        (("--student-layers", "2,1", "--student-sampling", "3"), "choose 1 to 2"),
     ],
 )
 def test_what_cannot_work_is_refused_at_the_start(flags, message):

@@ -95,6 +95,26 @@ def test_the_student_is_neither_the_model_nor_a_decoder_on_the_full_encoder():
     torch.testing.assert_close(everything, logits, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "students, rows",
+    [
+        ((), [5, 5, 5]),
+        ((Student(2, 1),), [10, 5, 5]),
+        ((Student(4, 1), Student(4, 2)), [5, 5, 5]),
+        ((Student(2, 1), Student(2, 2)), [10, 10, 5]),
+        ((Student(1, 1), Student(2, 2), Student(3, 3)), [20, 15, 10]),
+    ],
+    ids=str,
+)
+def test_a_decoder_layer_runs_once_on_what_is_needed(students, rows):
+    """Students with one encoder depth share their rows; one with every encoder layer adds none."""
+    model, seen = built(()), []
+    for layer in model.decoder.layers:
+        layer.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].size(1)))
+    model(**batch()["net_input"], students=students)
+    assert seen == rows
+
+
 def test_padding_and_the_order_of_the_batch_change_nothing():
     model, sample = built(()), batch()
     students = (Student(2, 1),)
