@@ -42,18 +42,22 @@ def selfteach(*arguments, **options):
     return run(sys.executable, "-m", "selfteach_fairseq.cli", *arguments, **options)
 
 
-def train(data, save_dir, *flags, **options):
+def train_command(data, save_dir, *flags):
     """fairseq-train of a tiny model: 4 encoder and 3 decoder layers unless `flags` say else."""
-    return fairseq(
-        *("train", data, "--user-dir", USER_DIR, "--save-dir", save_dir, "--cpu"),
+    return (
+        *(sys.executable, "-m", "fairseq_cli.train"),
+        *(data, "--user-dir", USER_DIR, "--save-dir", save_dir, "--cpu"),
         *("--arch", "transformer_selfteach_tiny", "--encoder-layers", 4, "--decoder-layers", 3),
         *("--encoder-embed-dim", 16, "--encoder-ffn-embed-dim", 16, "--share-all-embeddings"),
         *("--criterion", "label_smoothed_ce_selfteach", "--label-smoothing", 0.1),
         *("--optimizer", "adam", "--lr", 0.01, "--max-tokens", 256, "--max-epoch", 2),
         *("--required-batch-size-multiple", 1, "--num-workers", 0, "--no-epoch-checkpoints"),
         *("--no-progress-bar", "--log-format", "simple", *flags),
-        **options,
     )
+
+
+def train(data, save_dir, *flags, **options):
+    return run(*train_command(data, save_dir, *flags), **options)
 
 
 def install_commands(folder):

@@ -1,0 +1,75 @@
+"""Invariant 5: workers that share a batch, and updates that gather one, are as one worker."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import run, train, train_command
+from tiny import batch, build, gradients
+
+from selfteach_fairseq import checkpoint
+
+# Adam would blow up the rounding in gradients that are zero, such as those of k_proj.bias.
+FLAGS = (
+    *("--student-layers", "2x1,3", "--dropout", 0, "--optimizer", "sgd", "--lr", 0.3),
+    *("--clip-norm", 1, "--max-epoch", 3, "--max-tokens", 9999),
+)
+TWO_WORKERS = (
+    *("--distributed-world-size", 2, "--distributed-init-method", "env://"),
+    *("--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"),
+)
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
+
+
+def trained(data, folder, *flags, workers=1):
+    """The parameters after training, and the training log's last line of figures."""
+    if workers == 1:
+        log = train(data, folder, *FLAGS, *flags).stdout
+    else:
+        command = train_command(data, folder, *FLAGS, *flags, *TWO_WORKERS)
+        words = " ".join(f"'{word}'" for word in command)
+        script = f"exec {words} --distributed-rank $RANK"
+        log = run(*TORCHRUN, "--no-python", "bash", "-c", script).stdout
+    lines = [line for line in log.splitlines() if "| train |" in line]
+    figures = dict(part.split(" ", 1) for part in lines[-1].split("| train | ")[1].split(" | "))
+    return checkpoint.load(folder / "checkpoint_last.pt")["model"], figures
+
+
+def assert_equal(found, expected):
+    (weights, figures), (expected_weights, expected_figures) = found, expected
+    for name, weight in expected_weights.items():
+        torch.testing.assert_close(weights[name], weight, rtol=0, atol=3e-6, msg=name)
+    for name in ("loss", "nll_loss", "kl", "student_2x1_nll_loss", "gnorm"):
+        if name in expected_figures:
+            assert float(figures[name]) == pytest.approx(float(expected_figures[name]), abs=2e-3)
+
+
+@pytest.mark.parametrize("sampling", [(), ("--student-sampling", 1)], ids=["all", "drawn"])
+def test_half_a_batch_each_is_the_whole(data, tmp_path, sampling):
+    """The 120 sentences of the text are one batch."""
+    whole = trained(data, tmp_path / "whole", *sampling, "--batch-size", 120)
+    halves = (*sampling, "--batch-size", 60)
+    assert_equal(trained(data, tmp_path / "a", *halves, "--update-freq", 2), whole)
+    assert_equal(trained(data, tmp_path / "b", *halves, workers=2), whole)
+
+
+def test_a_worker_without_a_batch_changes_nothing(data, tmp_path):
+    """Of three batches the last update has one: the other worker's dummy batch must not count."""
+    flags = ("--batch-size", 40)
+    one = trained(data, tmp_path / "one", *flags, "--update-freq", 2)
+    assert_equal(trained(data, tmp_path / "two", *flags, workers=2), one)
+
+
+@pytest.mark.parametrize("flags", [(), ("--checkpoint-activations",)], ids=["kept", "checkpointed"])
+def test_pytorch_ddp_averages_the_whole_gradient(tmp_path, flags):
+    flags = ("--student-layers", "2x1,3", *flags)
+    path = tmp_path / "gradients.pt"
+    run(*TORCHRUN, Path(__file__).with_name("ddp_step.py"), path, *flags)
+    model, criterion = build(*flags)
+    loss, _, _ = criterion(model.train(), batch(sentences=6))
+    loss.backward()
+    found, expected = torch.load(path), gradients(model)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(2 * found[name], gradient, rtol=1e-5, atol=1e-5, msg=name)
