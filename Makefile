@@ -1,5 +1,6 @@
 # make demo          train, cut, translate and compare, on real text (about 15 minutes on 2 cores)
 # make demo-compare  and against what one would do instead (about 25 minutes more)
+# make bench         what it costs: time, memory, decoding speed (about 20 minutes on 2 cores)
 # make test          every test, and the linter
 # All work in .venv, made on first use with PYTHON (default: python3, which must be 3.11 or later).
 
@@ -7,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo demo-compare test lint clean
+.PHONY: help demo demo-compare bench test lint clean
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
 
@@ -16,6 +17,10 @@ demo: $(VENV)/.ready
 
 demo-compare: $(VENV)/.ready
 	recipes/demo/run.sh compare
+
+bench: $(VENV)/.ready
+	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[plot]'
+	python -W ignore benchmarks/run.py
 
 test: lint
 	python -m pytest -q

@@ -165,12 +165,13 @@ class TransformerSelfteachModel(TransformerModelBase):
         for encoder_layers, decoder_layers in models:
             ends[encoder_layers] = max(decoder_layers, ends.get(encoder_layers, 0))
         blocks = sorted(ends, key=ends.get, reverse=True)
-        memory = torch.cat([self._memory(encoder_out, depth) for depth in blocks], dim=1)
+        memories = [self._memory(encoder_out, depth) for depth in blocks]
 
         _, extra = _first_layers(decoder, 0)(prev_output_tokens, features_only=True)
         embedded = extra["inner_states"][0]  # (T, B, C)
         inner_states = [embedded]
         x = embedded.repeat(1, len(blocks), 1)
+        memory = torch.cat(memories, dim=1)
         causal_mask = decoder.buffered_future_mask(x)
         is_padding = prev_output_tokens.eq(decoder.padding_idx)
         if not (decoder.cross_self_attention or is_padding.any()):
@@ -179,15 +180,18 @@ class TransformerSelfteachModel(TransformerModelBase):
 
         outputs = {}
         for number, layer in enumerate(decoder.layers, start=1):
-            alive = sum(ends[depth] >= number for depth in blocks)
+            if ends[blocks[-1]] < number:
+                blocks = [depth for depth in blocks if ends[depth] >= number]
+                x = x[:, : len(blocks) * batch].contiguous()
+                memory = torch.cat(memories[: len(blocks)], dim=1)
             x, *_ = layer(
-                x[:, : alive * batch],
-                memory[:, : alive * batch],
-                _stack(is_source_padding, alive),
+                x,
+                memory,
+                _stack(is_source_padding, len(blocks)),
                 self_attn_mask=causal_mask,
-                self_attn_padding_mask=_stack(is_padding, alive),
+                self_attn_padding_mask=_stack(is_padding, len(blocks)),
             )
-            of_depth = dict(zip(blocks, x.split(batch, dim=1), strict=False))
+            of_depth = dict(zip(blocks, x.split(batch, dim=1), strict=True))
             inner_states.append(of_depth[blocks[0]])
             for model in models:
                 if model.decoder_layers == number:

@@ -78,7 +78,7 @@ def score(checkpoint, data, *, subset, beam, lenpen, batch_size, references, opt
         "batch_size": batch_size,
         "updates": state["optimizer_history"][-1]["num_updates"],
         "training_seconds": (state.get("extra_state") or {}).get("previous_training_time"),
-        "hardware": _hardware(),
+        "hardware": hardware(),
         "versions": _versions(),
     }
     return record, translations
@@ -172,7 +172,7 @@ def _quality(translations, targets):
     }
 
 
-def _hardware():
+def hardware():
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{_cpu_name()}, {torch.get_num_threads()} threads"

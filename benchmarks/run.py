@@ -1,0 +1,161 @@
+"""Measures time, memory and decoding, and writes a row for each: `make bench`.
+
+Every measurement has processes of its own; variants that are compared by time take turns in one.
+"""
+
+import argparse
+import csv
+import datetime
+import importlib.metadata
+import multiprocessing
+import os
+import platform
+import socket
+import statistics
+from pathlib import Path
+
+import decoding
+import shapes
+import torch
+import updates
+from shapes import Shape
+from tables import report
+
+from selfteach_fairseq.score import hardware
+
+COMPARED = (
+    *("plain", "alpha 0", "student 3x3", "student 6x3", "4 students", "4 students, 1 drawn"),
+    *("student 3x3, un-fused", "word-level distillation"),
+)
+IN_SHORT = ("plain", "student 3x3", "student 3x3, un-fused")
+GROWN = ("plain", "student 3x3")
+
+
+class Bench:
+    """Measures, prints what it finds, and keeps a row of it in a CSV."""
+
+    def __init__(self, path):
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        self.machine = {
+            "hardware": torch.cuda.get_device_name() if shapes.on_gpu() else hardware(),
+            "precision": "bf16" if shapes.on_gpu() else "fp32",
+            **{p: importlib.metadata.version(p) for p in ("torch", "ve-fairseq")},
+            "python": platform.python_version(),
+            "date": datetime.date.today().isoformat(),
+        }
+
+    def time(self, axis, shape, variants, workers=1, threads=None):
+        seconds = in_processes(updates.times, (shape, variants), workers, threads)
+        for variant, values in seconds.items():
+            self.write(axis, "update", variant, shape, workers, "s", values)
+
+    def memory(self, axis, shape, variants, workers=1, threads=None):
+        for variant in variants:
+            peak = in_processes(updates.peak_memory, (shape, variant), workers, threads)
+            self.write(axis, "peak memory", variant, shape, workers, "MB", [peak / 1e6])
+
+    def decoding(self, shape, sentences, students):
+        seconds = in_processes(decoding.times, (shape, sentences, students))
+        for model, values in seconds.items():
+            searched = shape._replace(tokens=sentences * decoding.LENGTH)
+            self.write(f"batch {sentences}", "decoding", model, searched, 1, "s", values)
+
+    def write(self, axis, measure, variant, shape, workers, unit, values):
+        median = statistics.median(values)
+        row = {
+            **{"axis": axis, "measure": measure, "variant": variant, **shape._asdict()},
+            **{"workers": workers, "unit": unit, "median": f"{median:.4g}"},
+            **{"min": f"{min(values):.4g}", "max": f"{max(values):.4g}", "count": len(values)},
+            **self.machine,
+        }
+        is_first = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if is_first:
+                writer.writeheader()
+            writer.writerow(row)
+        where = f"{shape.name}, {shape.tokens:,} tokens, V = {shape.types:,}, workers {workers}"
+        print(f"{measure:11}  {variant:30} {median:9.3f} {unit:2}  {where}", flush=True)
+
+
+def in_processes(measure, arguments, workers=1, threads=None):
+    """What the first of so many fresh processes returns."""
+    gpu = shapes.on_gpu()
+    context = multiprocessing.get_context("spawn" if gpu else "forkserver")
+    context.set_forkserver_preload(["updates", "decoding"])
+    port = _free_port()
+    flags = [
+        (
+            *("--distributed-world-size", workers, "--distributed-rank", rank),
+            *("--distributed-init-method", f"tcp://localhost:{port}", "--device-id", rank),
+            *("--distributed-backend", "nccl" if gpu else "gloo"),
+            *("--ddp-backend", "pytorch_ddp" if gpu else "legacy_ddp"),
+        )
+        for rank in range(workers)
+    ]
+    with context.Pool(workers) as pool:
+        jobs = [(measure, arguments, words, threads) for words in flags]
+        return pool.starmap(_in_process, jobs, chunksize=1)[0]
+
+
+def _in_process(measure, arguments, flags, threads):
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if shapes.on_gpu():
+        torch.cuda.set_device(flags[flags.index("--device-id") + 1])
+    return measure(*arguments, *(flags if measure is not decoding.times else ()))
+
+
+def _free_port():
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]
+
+
+def run_all(bench, tokens):
+    iwslt = Shape("iwslt", 512, 1024, 10_000, tokens)
+    large = Shape("iwslt, large vocabulary", 512, 1024, 32_000, tokens)
+    tiny = Shape("tiny", 128, 256, 10_000, tokens)
+    for shape, variants in ((iwslt, COMPARED), (large, IN_SHORT), (tiny, COMPARED)):
+        bench.time("cost", shape, variants)
+        bench.memory("cost", shape, variants)
+    for sentences in (1, 64):
+        bench.decoding(iwslt, sentences, [(3, 3), (6, 3)])
+
+    base = tiny._replace(tokens=1024)
+    growth = [("tokens", base._replace(tokens=2**n), GROWN) for n in range(10, 15)]
+    growth += [("vocabulary", base._replace(types=2**n), GROWN) for n in range(13, 17)]
+    several = [f"{n} students of depth 5 and less" for n in range(1, 6)]
+    growth += [("students", base, ["plain", *several])]
+    for axis, shape, variants in growth:
+        bench.time(axis, shape, variants)
+        bench.memory(axis, shape, variants)
+    for workers in (1, 2):
+        if not shapes.on_gpu() or workers <= torch.cuda.device_count():
+            bench.time("workers", base, GROWN, workers, threads=1)
+            bench.memory("workers", base, GROWN, workers, threads=1)
+
+
+def main():
+    gpu = shapes.on_gpu()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("work/bench"), help="folder for the rows")
+    parser.add_argument(
+        "--tokens",
+        type=int,
+        default=4096 if gpu else 1024,
+        help="of an update where costs are compared (default: %(default)s)",
+    )
+    arguments = parser.parse_args()
+    name = "gpu" if gpu else "cpu"
+    bench = Bench(arguments.out / f"{name}.csv")
+    if not gpu:
+        torch.set_num_threads(os.cpu_count())
+    run_all(bench, arguments.tokens)
+    print(report(bench.path))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The time and the memory of one update, by fairseq's own trainer."""
+
+import os
+import resource
+import time
+
+import shapes
+import torch
+import torch.distributed as dist
+from fairseq.distributed import utils as distributed
+from fairseq.trainer import Trainer
+from variants import build
+
+UPDATES = 10  # timed, after one of warm-up
+
+
+def trainer_of(variant, shape, *flags):
+    task = shapes.task(shape)
+    cfg, model, criterion = build(variant, shape, task, *flags)
+    if cfg.distributed_training.distributed_world_size > 1 and not dist.is_initialized():
+        distributed.distributed_init(cfg)
+    trainer = Trainer(cfg, task, model, criterion)
+    trainer.begin_epoch(1)
+    return trainer
+
+
+def times(shape, variants, *flags):
+    """Seconds of each update, by variant, the variants in turn."""
+    trainers = {variant: trainer_of(variant, shape, *flags) for variant in variants}
+    sample, seconds = shapes.batch(shape), {variant: [] for variant in variants}
+    for update in range(UPDATES + 1):
+        for variant, trainer in trainers.items():
+            start = _clock()
+            trainer.train_step([sample])
+            if update > 0:
+                seconds[variant].append(_clock() - start)
+    return seconds
+
+
+def peak_memory(shape, variant, *flags):
+    """Bytes at the peak of two updates, for a process of its own.
+
+    On a GPU: all that is allocated there. On a CPU: the resident set above that of the built model.
+    """
+    trainer = trainer_of(variant, shape, *flags)
+    sample, before = shapes.batch(shape), _resident()
+    for _ in range(2):
+        trainer.train_step([sample])
+    if shapes.on_gpu():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+
+
+def _clock():
+    if shapes.on_gpu():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

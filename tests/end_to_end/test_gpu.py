@@ -1,0 +1,59 @@
+"""What only a GPU can run: the loss on it, and the trainer's half precisions."""
+
+import pytest
+import torch
+from conftest import run, selfteach, train_command
+from reference import reference_loss
+
+from selfteach_fairseq.losses import Objective, self_teaching_loss
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.mark.parametrize(
+    "dtype, tolerance", [(torch.float32, 1e-4), (torch.bfloat16, 0.03), (torch.float16, 0.004)]
+)
+@pytest.mark.parametrize("autocast", [False, True])
+def test_the_loss_is_the_reference(dtype, tolerance, autocast):
+    objective = Objective(0.1, 0.7, 0.4, "symmetric", "both", 2.0)
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randn(*shape, generator=generator) for shape in ((3, 50, 16), (101, 16))]
+    target = torch.randint(101, (50,), generator=generator)
+
+    doubles = [tensor.double().requires_grad_() for tensor in (*drawn[0], drawn[1])]
+    *models, weight = doubles
+    full, *students = [model @ weight.t() for model in models]
+    expected = reference_loss(full, students, target, **vars(objective))["loss"]
+    expected_grads = torch.autograd.grad(expected, doubles)
+
+    kept = torch.float32 if autocast else dtype
+    leaves = [tensor.detach().to("cuda", kept).requires_grad_() for tensor in doubles]
+    half = dtype != torch.float32
+    with torch.autocast("cuda", dtype=dtype if half else None, enabled=autocast and half):
+        found = self_teaching_loss(
+            leaves[0], leaves[1:-1], leaves[-1], target.cuda(), objective, chunk_tokens=16
+        ).loss
+    scale = 2.0**10
+    grads = torch.autograd.grad(found * scale, leaves)
+    torch.testing.assert_close(found.cpu().double(), expected, rtol=tolerance, atol=0)
+    for gradient, wanted in zip(grads, expected_grads, strict=True):
+        bound = tolerance * wanted.abs().max().item()
+        gradient = gradient.cpu().double() / scale
+        torch.testing.assert_close(gradient, wanted, rtol=tolerance, atol=bound)
+
+
+@pytest.mark.parametrize("precision", ["--fp16", "--bf16", "--amp"])
+def test_half_precision_trains_what_can_be_cut(data, tmp_path, precision):
+    flags = ("--student-layers", "2x1", "--max-epoch", 8, precision)
+    words = [word for word in train_command(data, tmp_path, *flags) if word != "--cpu"]
+    log = run(*words).stdout
+    losses = [
+        float(line.split(" loss ")[1].split(" ")[0])
+        for line in log.splitlines()
+        if "| train |" in line and " loss " in line
+    ]
+    assert losses[-1] < 0.9 * losses[0]
+    selfteach(
+        *("truncate", tmp_path / "checkpoint_last.pt", "--layers", "2x1"),
+        *("-o", tmp_path / "student.pt"),
+    )

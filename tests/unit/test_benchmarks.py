@@ -1,0 +1,93 @@
+"""The benchmarks compare what they say, and their tables what was measured."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import run as bench
+import shapes
+import tables
+import updates
+from decoding import times as decoding_times
+from variants import FLAGS, build
+
+SMALL = shapes.Shape("small", 16, 24, 40, 64)
+
+
+def gradients(variant):
+    task = shapes.task(SMALL)
+    torch.manual_seed(1)
+    _, model, criterion = build(variant, SMALL, task, "--dropout", 0)
+    loss, _, _ = criterion(model.train(), shapes.batch(SMALL))
+    loss.backward()
+    return loss.detach(), {n: p.grad for n, p in model.named_parameters()}
+
+
+def test_the_unfused_loss_is_the_same_loss():
+    loss, found = gradients("student 3x3, un-fused")
+    expected_loss, expected = gradients("student 3x3")
+    torch.testing.assert_close(loss, expected_loss)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_the_teacher_of_distillation_is_deeper_and_does_not_learn():
+    _, model, criterion = build("word-level distillation", SMALL, shapes.task(SMALL))
+    (teacher,) = criterion.teacher
+    assert (len(model.encoder.layers), len(teacher.encoder.layers)) == (3, 6)
+    criterion(model, shapes.batch(SMALL))[0].backward()
+    assert not teacher.training and all(p.grad is None for p in teacher.parameters())
+    assert not list(criterion.parameters())
+
+
+@pytest.mark.parametrize("variant", FLAGS)
+def test_every_variant_trains(variant):
+    seconds = updates.times(SMALL, [variant])
+    assert len(seconds[variant]) == updates.UPDATES and min(seconds[variant]) > 0
+
+
+def test_decoding_takes_every_model():
+    seconds = decoding_times(SMALL, 2, [(3, 3), (6, 3)])
+    assert list(seconds) == ["full 6x6", "student 3x3", "student 6x3"]
+
+
+def test_two_workers_are_measured(tmp_path):
+    found = bench.Bench(tmp_path / "rows.csv")
+    found.time("workers", SMALL, ["student 3x3"], workers=2, threads=1)
+    found.memory("workers", SMALL, ["plain"])
+    time, memory = tables.read(found.path)
+    assert (time["workers"], time["unit"], time["count"]) == ("2", "s", "10")
+    assert memory["median"] > 1  # MB
+
+
+def test_goals_are_held_against_the_bound_of_the_machine(tmp_path):
+    def row(axis, measure, shape, variant, median):
+        return {
+            **{"axis": axis, "measure": measure, "shape": shape, "variant": variant},
+            **{"median": median, "precision": "fp32", "unit": "s"},
+        }
+
+    rows = [
+        row("cost", measure, shape, variant, value)
+        for measure in ("update", "peak memory")
+        for shape in ("iwslt", tables.LARGE)
+        for variant, value in {
+            "plain": 2.0,
+            "student 3x3": 2.15,
+            "student 3x3, un-fused": 3.0,
+            "alpha 0": 1.8,
+            "word-level distillation": 2.3,
+        }.items()
+    ]
+    for batch in ("batch 1", "batch 64"):
+        rows += [row(batch, "decoding", "iwslt", "full 6x6", 1.8)]
+        rows += [row(batch, "decoding", "iwslt", "student 3x3", 1.0)]
+    lines = tables.goals(rows).splitlines()
+    assert "| student 3x3 / plain, time | <= 1.10 | 1.07 | met |" in lines
+    assert "| the same, memory | <= 1.05 | 1.07 | missed |" in lines
+    assert "| one run / teacher's and student's | <= 0.60 | 0.50 | met |" in lines
+    assert lines[-1].endswith("batch 64 | >= 1.70 | 1.80 | met |")
