@@ -64,10 +64,8 @@ def goals(rows):
         )
         bound = getattr(goal, kind)
         met = value >= bound if goal.at_least else value <= bound
-        sign = ">=" if goal.at_least else "<="
-        lines.append(
-            f"| {goal.text} | {sign} {bound:.2f} | {value:.2f} | {'' if met else 'missed'} |"
-        )
+        sign, verdict = ">=" if goal.at_least else "<=", "met" if met else "missed"
+        lines.append(f"| {goal.text} | {sign} {bound:.2f} | {value:.2f} | {verdict} |")
     return "\n".join(lines)
 
 

@@ -10,6 +10,12 @@ from . import checkpoint, report, score, truncate
 from .student import Student
 
 
+def _positive(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': must be a number from 1")
+    return int(text)
+
+
 def _layer_numbers(text):
     return [int(number) for number in text.split(",")] if text else []
 
@@ -63,6 +69,13 @@ def _parser():
     command.add_argument("--beam", type=int, default=5, help="default: 5")
     command.add_argument("--lenpen", type=float, default=1.0, help="length penalty, default: 1")
     command.add_argument("--batch-size", type=int, default=64, help="sentences, default: 64")
+    command.add_argument(
+        "--repeat",
+        metavar="N",
+        type=_positive,
+        default=1,
+        help="translate N times and record the median speed, default: 1",
+    )
     command.add_argument(
         "--references", metavar="FILE", help="raw text (default: the targets of the data folder)"
     )
@@ -132,6 +145,7 @@ def _score(args):
         lenpen=args.lenpen,
         batch_size=args.batch_size,
         references=args.references,
+        repeat=args.repeat,
         options=args.options,
     )
     score.write(record, translations, args.output)

@@ -53,7 +53,7 @@ evaluate() {
         selfteach truncate "$work/$run/checkpoint_last.pt" --layers "$depth" \
         -o "$work/$name.pt" --force
     stage "score-$name" "$work/$name.json" "truncate-$name" -- \
-        selfteach score "$work/$name.pt" "$work/data" "${generation[@]}" \
+        selfteach score "$work/$name.pt" "$work/data" "${generation[@]}" --repeat 3 \
         --references "$work/corpus/test.$target" -o "$work/$name.json" --force \
         -- "${longest[@]}"
 }

@@ -70,10 +70,12 @@ def test_scores_of_student_and_full_model(data, trained, student, tmp_path):
     small = tmp_path / "student.json"
     reference = data.parent / "test.en"
     printed = selfteach(
-        *("score", student, data, "-o", small, "--references", reference, "--", "--max-len-b", 20)
+        *("score", student, data, "-o", small, "--references", reference),
+        *("--repeat", 3, "--", "--max-len-b", 20),
     )
     records = [json.loads(path.read_text()) for path in (full, small)]
     assert [record["sentences"] for record in records] == [21, 21]
+    assert [record["speed_runs"] for record in records] == [1, 3]
     assert [(r["encoder_layers"], r["decoder_layers"]) for r in records] == [(4, 3), (2, 1)]
     assert records[0]["parameters"] > records[1]["parameters"]
     assert records[1]["bytes"] == student.stat().st_size
