@@ -58,7 +58,7 @@ def goals(rows):
     kind = "gpu" if rows[0]["precision"] == "bf16" else "cpu"
     lines = ["| ratio | goal | measured | |", "|---|---:|---:|---|"]
     for goal in GOALS:
-        where = {"axis": goal.axis, "measure": goal.measure, "shape": goal.shape}
+        where = {"axis": goal.axis, "measure": goal.measure, "name": goal.shape}
         value = median(rows, variant=goal.variant, **where) / sum(
             median(rows, variant=other, **where) for other in goal.others
         )
@@ -76,11 +76,11 @@ def costs(rows):
     for row in rows:
         if row["axis"] != "cost" or row["measure"] != "update":
             continue
-        shape, variant = row["shape"], row["variant"]
+        shape, variant = row["name"], row["variant"]
 
         def cells(measure, form, shape=shape, variant=variant):
             found, plain = (
-                median(rows, axis="cost", measure=measure, shape=shape, variant=v)
+                median(rows, axis="cost", measure=measure, name=shape, variant=v)
                 for v in (variant, "plain")
             )
             return f"{found:{form}}", f"{found / plain:.2f}"
