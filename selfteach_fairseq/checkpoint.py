@@ -81,6 +81,9 @@ def _as_current(state, path):
         state["optimizer_history"][-1]["num_updates"]
         state["cfg"]["model"]["_name"]
         state["cfg"]["task"]["_name"]
+        extra = state.get("extra_state") or {}
+        if "previous_training_time" in extra:  # of several workers fairseq saves a tensor
+            extra["previous_training_time"] = float(extra["previous_training_time"])
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except Exception:  # whatever a foreign structure breaks in fairseq's upgrade

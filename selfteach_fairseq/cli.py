@@ -1,6 +1,7 @@
 """The command `selfteach`: what to do with checkpoints once fairseq-train has made them."""
 
 import argparse
+import json
 import logging
 import sys
 from argparse import Namespace
@@ -79,11 +80,22 @@ def _parser():
     command.add_argument(
         "--references", metavar="FILE", help="raw text (default: the targets of the data folder)"
     )
+    command.add_argument(
+        "--about",
+        metavar="KEY=VALUE",
+        nargs="+",
+        default=[],
+        help="system=, seed=, corpus=, for the record; a table has a row for a system's seeds",
+    )
+    command.add_argument(
+        "--cost", metavar="FILE", help="JSON with peak_memory_bytes, to put into the record"
+    )
     _add_output(command, "record, JSON; the translations go beside it, as .hyp.txt")
     command.set_defaults(run=_score)
 
-    command = commands.add_parser("report", help="print score records as a table")
+    command = commands.add_parser("report", help="print score records as tables")
     command.add_argument("records", nargs="+", help="the first is what the others are compared to")
+    command.add_argument("--csv", metavar="FILE", help="write all of the records there too")
     command.add_argument("--sentences", metavar="N", type=int, help="show N translations too")
     command.add_argument("--source", metavar="FILE", help="with --sentences: the source text")
     command.set_defaults(run=_report)
@@ -137,6 +149,7 @@ def _average(args):
 
 def _score(args):
     checkpoint.check_output(args.output, args.force)
+    about = _about(args)
     record, translations = score.score(
         args.checkpoint,
         args.data,
@@ -148,13 +161,29 @@ def _score(args):
         repeat=args.repeat,
         options=args.options,
     )
-    score.write(record, translations, args.output)
-    print(report.table([report.read(args.output)], record))
+    score.write({**record, **about}, translations, args.output)
+    print(report.tables([report.read(args.output)]))
+
+
+def _about(args):
+    """What the caller knows of a model, beside what scoring finds."""
+    about = {}
+    for word in args.about:
+        key, equals, value = word.partition("=")
+        if not equals or key not in ("system", "seed", "corpus"):
+            raise ValueError(f"--about {word}: say system=, seed= or corpus=")
+        about[key] = value
+    if args.cost:
+        cost = json.loads(Path(args.cost).read_text(encoding="utf-8"))
+        about |= {key: cost[key] for key in ("peak_memory_bytes", "peak_memory_of")}
+    return about
 
 
 def _report(args):
     records = [report.read(path) for path in args.records]
-    print(report.table(records, base=records[0]))
+    print(report.tables(records))
+    if args.csv:
+        report.write_csv(records, args.csv)
     if args.sentences:
         if not args.source:
             raise ValueError("--sentences needs --source, the text that was translated")

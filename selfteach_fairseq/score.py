@@ -166,13 +166,11 @@ def _run(command):
 
 
 def _quality(translations, targets):
-    bleu, chrf = BLEU(), CHRF()
-    return {
-        "bleu": round(bleu.corpus_score(translations, [targets]).score, 2),
-        "bleu_signature": str(bleu.get_signature()),
-        "chrf": round(chrf.corpus_score(translations, [targets]).score, 2),
-        "chrf_signature": str(chrf.get_signature()),
-    }
+    quality = {}
+    for name, metric in (("bleu", BLEU()), ("bleu_lc", BLEU(lowercase=True)), ("chrf", CHRF())):
+        quality[name] = round(metric.corpus_score(translations, [targets]).score, 2)
+        quality[f"{name}_signature"] = str(metric.get_signature())
+    return quality
 
 
 def hardware():

@@ -162,6 +162,13 @@ def test_tied_embeddings_are_tied_again_and_counted_once(state, saved):
     assert checkpoint.parameters(model) == sum(p.numel() for p in built.parameters())
 
 
+def test_the_training_time_of_several_workers_is_a_number(state, tmp_path):
+    state["extra_state"] = {"previous_training_time": torch.tensor(2.5)}
+    torch.save(state, tmp_path / "model.pt")
+    loaded = checkpoint.load(tmp_path / "model.pt")
+    assert type(loaded["extra_state"]["previous_training_time"]) is float
+
+
 def test_an_average_is_the_mean_of_the_models(tmp_path, capsys):
     paths, models = [], []
     for seed in range(3):
