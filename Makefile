@@ -1,5 +1,8 @@
 # make demo          train, cut, translate and compare, on real text (about 15 minutes on 2 cores)
 # make demo-compare  and against what one would do instead (about 25 minutes more)
+# make iwslt14-de    the same on IWSLT14 (also -ar, -fa, -es, -he; make iwslt14: all five); a GPU
+# make multi30k-de   the same on Multi30k, with two students
+# make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make bench         what it costs: time, memory, decoding speed (about 20 minutes on 2 cores)
 # make test          every test, and the linter
 # All work in .venv, made on first use with PYTHON (default: python3, which must be 3.11 or later).
@@ -8,15 +11,28 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo demo-compare bench test lint clean
+STAGES := prepare train truncate score report
+
+.PHONY: help demo demo-compare iwslt14 bitext bench test lint clean
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
 
 demo: $(VENV)/.ready
-	recipes/demo/run.sh
+	recipes/run.sh demo $(STAGES)
 
 demo-compare: $(VENV)/.ready
-	recipes/demo/run.sh compare
+	METHOD="selfteach plain plain@2" recipes/run.sh demo $(STAGES)
+
+iwslt14: iwslt14-de iwslt14-ar iwslt14-fa iwslt14-es iwslt14-he
+
+iwslt14-%: $(VENV)/.ready
+	recipes/run.sh $@ $(STAGES)
+
+multi30k-%: $(VENV)/.ready
+	recipes/run.sh $@ $(STAGES)
+
+bitext: $(VENV)/.ready
+	recipes/run.sh bitext-$(NAME) $(STAGES)
 
 bench: $(VENV)/.ready
 	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[plot]'

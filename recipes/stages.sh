@@ -8,7 +8,7 @@ fingerprint() {
     {
         while [[ $1 != -- ]]; do
             dependency=$1; shift
-            if [[ -f $dependency ]]; then sha256sum <"$dependency"; else cat "$work/.stages/$dependency.begun"; fi
+            if [[ -f $dependency ]]; then sha256sum <"$dependency"; else cat "$work/.stages/$dependency.done"; fi
         done
         printf '%s\0' "$@"
     } | sha256sum
@@ -18,9 +18,15 @@ fingerprint() {
 # What a command leaves in OUTPUT when it is interrupted is there when it is run again, unless its
 # settings have changed: then OUTPUT is removed first. Everything it prints goes to $work/logs.
 stage() {
-    local name=$1 output=$2 key begun done; shift 2
+    local name=$1 output=$2 key begun done dependency; shift 2
     begun=$work/.stages/$name.begun done=$work/.stages/$name.done
     mkdir -p "$work/.stages" "$work/logs"
+    for dependency in "$@"; do
+        if [[ $dependency == -- ]]; then break; fi
+        if [[ ! -f $dependency && ! -f $work/.stages/$dependency.done ]]; then
+            fail "$name needs what $dependency makes, which has not been run to its end"
+        fi
+    done
     key=$(fingerprint "$@")
     while [[ $1 != -- ]]; do shift; done; shift
 
@@ -28,6 +34,11 @@ stage() {
         echo "== $name: finished already, kept"
         return
     fi
+    if [[ ${follows:-} ]]; then  # another machine keeps the account
+        "$@" &>>"$work/logs/$name.node$NODE_RANK.log"
+        return
+    fi
+    lock "$name"
     rm -f "$done"
     if [[ -f $begun && $(<"$begun") == "$key" ]]; then
         echo "== $name: goes on"
@@ -42,6 +53,14 @@ stage() {
         exit 1
     fi
     printf '%s\n' "$key" >"$done"
+}
+
+# Two runs of a stage would write over each other. The lock goes with the last process that has the
+# file open: a training that outlived its script holds it still.
+lock() {
+    if ! command -v flock >/dev/null; then return; fi  # not on macOS
+    exec 9>>"$work/.stages/$1.lock"
+    if ! flock --nonblock 9; then fail "another run is at $1 in $work: let it end first"; fi
 }
 
 # A command line as one would type it at the project's root.

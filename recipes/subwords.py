@@ -27,13 +27,17 @@ def main():
     partial = args.out.with_name(args.out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    sentencepiece.SentencePieceTrainer.train(
-        input=[str(args.corpus / f"train.{language}") for language in args.languages],
-        model_prefix=str(partial / "spm"),
-        vocab_size=args.types,
-        character_coverage=1.0,
-        minloglevel=2,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            input=[str(args.corpus / f"train.{language}") for language in args.languages],
+            model_prefix=str(partial / "spm"),
+            vocab_size=args.types,
+            character_coverage=1.0,
+            minloglevel=2,
+        )
+    except RuntimeError as error:  # it says how many types the text is good for
+        why = str(error).split("] ")[-1].strip()
+        raise SystemExit(f"subwords.py: error: TYPES={args.types}: {why}") from None
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(partial / "spm.model"))
     with open(partial / "dict.txt", "w", encoding="utf-8") as dictionary:
         for i in range(SPECIAL, len(pieces)):

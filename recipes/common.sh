@@ -1,0 +1,57 @@
+# What the stages' scripts share: sourced with the corpus' name, it loads the corpus' settings.
+set -euo pipefail
+shopt -s inherit_errexit
+
+recipes=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=${recipes%/*}
+corpus=${1:-}
+family=${corpus%%-*}
+variant=${corpus#"$family"} variant=${variant#-}  # of iwslt14-de: de
+
+fail() { echo "${0##*/}: $*" >&2; exit 1; }
+
+if [[ ! $family || $corpus == */* || ! -f $recipes/$family/settings.sh ]]; then
+    fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de or bitext-NAME"
+fi
+types=10000 seeds="1" methods=selfteach average=0 checkpoint=checkpoint_best.pt needs_gpu=
+text_inputs=() generation=(--beam 5) longest=()
+source "$recipes/$family/settings.sh"
+if [[ ${SETTINGS:-} ]]; then source "$SETTINGS"; fi
+work=${WORK:-$root/work/$corpus}
+types=${TYPES:-$types}          # size of the joint vocabulary
+layers=${LAYERS:-$layers}       # of the full model: 6, or 12x6
+students=${STUDENTS:-$students} # "3 2": trained all at once, and cut out
+methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is plain with 3 layers
+seeds=${SEEDS:-$seeds}          # "1 2 3"
+average=${AVERAGE:-$average}    # so many last epochs' checkpoints, instead of the best one
+
+source "$recipes/stages.sh"
+
+# By default glibc hands freed memory back, and takes it anew for almost every tensor: a fifth of
+# the training time on a CPU.
+export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_MAX_=0
+export PYTHONWARNINGS=ignore  # fairseq's dependencies warn of each other
+
+# for_each_run COMMAND: calls it with the name, the method, the depth and the seed of each run.
+for_each_run() {
+    local method depth seed
+    for method in $methods; do
+        depth=$layers
+        if [[ $method == *@* ]]; then depth=${method#*@}; fi
+        for seed in $seeds; do
+            "$1" "$method-seed$seed" "${method%@*}" "$depth" "$seed"
+        done
+    done
+}
+
+# cuts DEPTH: the depths at which a run of this depth is scored, its own first.
+cuts() {
+    local student
+    echo "$1"
+    for student in $students; do
+        if (( ${student%x*} <= ${1%x*} && ${student#*x} <= ${1#*x} )) \
+            && (( ${student%x*} < ${1%x*} || ${student#*x} < ${1#*x} )); then
+            echo "$student"
+        fi
+    done
+}

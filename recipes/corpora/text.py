@@ -1,0 +1,85 @@
+"""Parallel text in files, and what every corpus script shares."""
+
+import gzip
+import lzma
+import shutil
+import sys
+import zlib
+from pathlib import Path
+
+SPLITS = ("train", "valid", "test")
+OPENERS = {".gz": gzip.open, ".xz": lzma.open}
+
+Pair = tuple[str, str]
+
+
+class CorpusError(Exception):
+    """Something the user can put right; its text is one line that says how."""
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 file, plain, .gz or .xz, without their ends.
+
+    Raises: CorpusError, with the line, if it is not UTF-8 or not intact; OSError if unreadable.
+    """
+    try:
+        with OPENERS.get(path.suffix, open)(path, "rb") as file:
+            content = file.read()
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise CorpusError(f"{path}: is no intact {path.suffix} file ({error})") from None
+    return decode(content, path).removeprefix("\ufeff").removesuffix("\n").split("\n")
+
+
+def decode(content: bytes, name: Path | str) -> str:
+    """Text with \\n as its line end. Raises: CorpusError, with the line, if it is not UTF-8."""
+    try:
+        return content.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise CorpusError(f"{name}, line {line}: is not UTF-8") from None
+
+
+def write(splits: dict[str, list[Pair]], languages: tuple[str, str], out: Path) -> None:
+    """Write out/SPLIT.LANGUAGE, one sentence a line: all files or none.
+
+    Raises: CorpusError if a split is empty, or out holds other things than a corpus.
+    """
+    if out.exists() and any(path.name.split(".")[0] not in SPLITS for path in out.iterdir()):
+        raise CorpusError(f"{out} holds more than a corpus, it is left alone; choose another --out")
+    if empty := [name for name in SPLITS if not splits[name]]:
+        pairs = sum(map(len, splits.values()))
+        raise CorpusError(f"{pairs} usable pairs are too few: none are left for {', '.join(empty)}")
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        for name, pairs in splits.items():
+            for side, language in enumerate(languages):
+                text = "".join(pair[side] + "\n" for pair in pairs)
+                (partial / f"{name}.{language}").write_bytes(text.encode())
+        shutil.rmtree(out, ignore_errors=True)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def summary(splits: dict[str, list[Pair]], languages: tuple[str, str]) -> None:
+    """Print how many pairs each split has, and the mean length of its sides."""
+    for name, part in splits.items():
+        a, b = (sum(len(pair[side].split()) for pair in part) / len(part) for side in (0, 1))
+        means = f"mean words: {a:.1f} {languages[0]}, {b:.1f} {languages[1]}"
+        print(f"{name:16}{len(part):>9,}  {means}")
+
+
+def complain(main):
+    """Make a script's main return 1 after a one-line error where the user can put it right."""
+
+    def complaining(*arguments, **options):
+        try:
+            return main(*arguments, **options) or 0
+        except (CorpusError, OSError) as error:
+            script = Path(main.__globals__["__file__"]).name
+            print(f"{script}: error:", " ".join(str(error).split()), file=sys.stderr)
+            return 1
+
+    return complaining

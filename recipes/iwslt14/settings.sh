@@ -1,0 +1,11 @@
+# The five IWSLT14 pairs into English: iwslt14-de, -ar, -fa, -es, -he.
+# IWSLT14_ARCHIVE=path of a copy   LOWERCASE=1   TEDX_FIXED=1 (German)
+if [[ " de ar fa es he " != *" $variant "* ]]; then
+    fail "'$corpus' is no pair of IWSLT14: name iwslt14-de, -ar, -fa, -es or -he"
+fi
+source=$variant target=en
+text=(python "$recipes/corpora/iwslt14.py" "$source" en --download-dir "$root/work/download")
+if [[ ${LOWERCASE:-} ]]; then text+=(--lowercase); fi
+if [[ ${TEDX_FIXED:-} ]]; then text+=(--tedx-fixed); fi
+text_inputs=("$recipes"/corpora/{iwslt14,iwslt14_archive,iwslt14_markup,text}.py)
+source "$recipes/base.sh"

@@ -1,0 +1,46 @@
+"""Run a training and write down the most memory it took.
+
+    python recipes/measure.py COST.json -- COMMAND...
+
+On a GPU it is what fairseq reports as taken (to 0.1 GiB, of the first worker), else the largest
+resident set of a process. Of a training that was interrupted it is the last part's.
+"""
+
+import json
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+FREE = re.compile(r"\| gb_free ([\d.]+)|gb_free=([\d.]+)")
+
+
+def main(cost, dashes, *command):
+    assert dashes == "--"
+    least_free = None
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        for line in process.stdout:
+            sys.stdout.buffer.write(line)
+            sys.stdout.buffer.flush()
+            for found in FREE.findall(line.decode(errors="replace")):
+                free = float("".join(found))
+                least_free = free if least_free is None else min(free, least_free)
+    if process.returncode:
+        return process.returncode if process.returncode > 0 else 1
+    kibibytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    record = {"peak_memory_bytes": kibibytes * 1024, "peak_memory_of": "resident set"}
+    if least_free is not None:
+        record = {"peak_memory_bytes": _taken(least_free), "peak_memory_of": "GPU"}
+    Path(cost).write_text(json.dumps(record) + "\n", encoding="utf-8")
+    return 0
+
+
+def _taken(free):
+    import torch
+
+    return torch.cuda.get_device_properties(0).total_memory - int(free * 2**30)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))

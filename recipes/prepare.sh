@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Text, subwords and binary data of a corpus: recipes/prepare.sh CORPUS
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+stage text "$work/text" "${text_inputs[@]}" -- "${text[@]}" --out "$work/text"
+stage subwords "$work/pieces" text "$recipes/subwords.py" -- \
+    python "$recipes/subwords.py" "$work/text" "$source" "$target" --types "$types" \
+    --out "$work/pieces"
+stage binarise "$work/data" subwords -- \
+    fairseq-preprocess --source-lang "$source" --target-lang "$target" \
+    --trainpref "$work/pieces/train" --validpref "$work/pieces/valid" \
+    --testpref "$work/pieces/test" --destdir "$work/data" \
+    --srcdict "$work/pieces/dict.txt" --tgtdict "$work/pieces/dict.txt"

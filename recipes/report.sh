@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Print the scored models as tables, and write report.md and report.csv: recipes/report.sh CORPUS
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+records=()
+collect() {
+    local cut
+    for cut in $(cuts "$3"); do records+=("$work/$1-$cut.json"); done
+}
+for_each_run collect
+
+shown=()
+if [[ ${sentences:-} ]]; then shown=(--sentences "$sentences" --source "$work/text/test.$source"); fi
+
+echo
+{
+    selfteach report "${records[@]}" --csv "$work/report.csv" "${shown[@]}"
+    if [[ -f $recipes/$family/published.md ]]; then
+        echo
+        sed -n "/^| pair/p; /^|--/p; /^| $variant /p" "$recipes/$family/published.md"
+    fi
+} | tee "$work/report.md"

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# All stages of a corpus, or those that are named: recipes/run.sh CORPUS [STAGE...]
+set -euo pipefail
+
+corpus=${1:?name a corpus: demo, iwslt14-de, multi30k-de or bitext-NAME}; shift
+if (( $# == 0 )); then set -- prepare train truncate score report; fi
+for stage in "$@"; do
+    "$(dirname "${BASH_SOURCE[0]}")/$stage.sh" "$corpus"
+done

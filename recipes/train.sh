@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Train on a prepared corpus, once for each of METHOD and SEEDS: recipes/train.sh CORPUS
+#
+#   PRECISION=fp32|fp16|bf16   (default: fp32)     CPU=1   train a large model without a GPU
+#   NPROC_PER_NODE=GPUs of this machine            (default: 1)
+#   NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT    several machines with one file system
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+gpus=$(python -c 'import torch; print(torch.cuda.device_count())')
+if [[ $needs_gpu && ! ${CPU:-} && $gpus == 0 ]]; then
+    fail "there is no GPU, and on a CPU $corpus trains for days. Say CPU=1 to do it all the same," \
+        "or SETTINGS=recipes/small.sh CPU=1 for a small model"
+fi
+precision=${PRECISION:-fp32}
+case $precision in
+    fp32) number_flags=() ;;
+    fp16 | bf16) number_flags=("--$precision")
+        if [[ $gpus == 0 ]]; then fail "PRECISION=$precision needs a GPU"; fi ;;
+    *) fail "PRECISION=$precision: choose fp32, fp16 or bf16" ;;
+esac
+if [[ $gpus == 0 ]]; then number_flags+=(--cpu); fi
+
+per_node=${NPROC_PER_NODE:-1} nodes=${NNODES:-1}
+# fairseq would take the number of GPUs it sees.
+world=$((per_node * nodes)) launch=() workers=(--distributed-world-size "$world")
+if (( world > 1 )); then
+    if (( nodes > 1 )); then
+        # torchrun reads these; so they are no part of the command, which all machines share.
+        export PET_NODE_RANK=${NODE_RANK:?} PET_MASTER_ADDR=${MASTER_ADDR:?}
+        export PET_MASTER_PORT=${MASTER_PORT:-29500}
+        if (( NODE_RANK > 0 )); then follows=1; fi
+        where=(--nnodes "$nodes")
+    else
+        where=(--standalone)
+    fi
+    workers+=(--distributed-init-method env:// --distributed-no-spawn)
+    rank='--distributed-rank "$RANK"'
+    if [[ $gpus == 0 ]]; then
+        workers+=(--distributed-backend gloo --ddp-backend legacy_ddp)
+    else
+        workers+=(--distributed-backend nccl --ddp-backend pytorch_ddp)
+        rank+=' --device-id "$LOCAL_RANK"'
+    fi
+    launch=(torchrun "${where[@]}" --nproc-per-node "$per_node" --no-python
+        bash -c "exec \"\$@\" $rank" bash)
+fi
+
+# A method is a file of flags: the corpus' own, or the one for all.
+flags_of() {
+    local file
+    for file in "$recipes/$family/$1.flags" "$recipes/methods/$1.flags"; do
+        if [[ -f $file ]]; then
+            sed "s/{students}/${students// /,}/" "$file"
+            return
+        fi
+    done
+    fail "METHOD=$1: there is no recipes/methods/$1.flags"
+}
+
+train() {
+    local name=$1 method=$2 depth=$3 seed=$4 flags keep=(--no-epoch-checkpoints)
+    flags=$(flags_of "$method")
+    read -d "" -ra flags <<<"$flags" || true  # the end of the text ends it
+    if (( average )); then keep=(--keep-last-epochs "$average"); fi
+    stage "train-$name" "$work/$name" binarise -- \
+        python "$recipes/measure.py" "$work/$name/cost.json" -- "${launch[@]}" \
+        fairseq-train "$work/data" --user-dir "$root/selfteach_fairseq" \
+        "${model[@]}" --encoder-layers "${depth%x*}" --decoder-layers "${depth#*x}" \
+        "${training[@]}" "${flags[@]}" --seed "$seed" "${number_flags[@]}" "${workers[@]}" \
+        --required-batch-size-multiple 1 --save-dir "$work/$name" "${keep[@]}" \
+        --no-progress-bar --log-format simple --log-interval 100
+}
+
+for_each_run train

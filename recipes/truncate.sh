@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Cut the full model and the students out of the trained runs: recipes/truncate.sh CORPUS
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+truncate() {
+    local name=$1 depth=$3 trained=$work/$1/$checkpoint from=train-$1 cut
+    if (( average )); then
+        trained=$work/$name.average.pt
+        stage "average-$name" "$trained" "$from" -- \
+            selfteach average "$work/$name"/checkpoint[0-9]*.pt -o "$trained" --force
+        from=average-$name
+    fi
+    for cut in $(cuts "$depth"); do
+        stage "truncate-$name-$cut" "$work/$name-$cut.pt" "$from" -- \
+            selfteach truncate "$trained" --layers "$cut" -o "$work/$name-$cut.pt" --force
+    done
+}
+
+for_each_run truncate

@@ -1,0 +1,304 @@
+"""`recipes/run.sh` and its stages, on texts and models small enough for a test."""
+
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import zipfile
+from pathlib import Path
+
+import miniature
+import pytest
+import torch
+from conftest import ROOT, install_commands, make_text
+
+SETTINGS = """
+types=60 layers=3 students=1 needs_gpu= updates=6
+if [[ $family == bitext ]]; then types=36; fi
+generation=(--beam 2) longest=(--max-len-b 20)
+model=(
+    --arch transformer_selfteach_tiny --encoder-embed-dim 16 --encoder-ffn-embed-dim 16
+    --decoder-embed-dim 16 --share-all-embeddings
+)
+training=(
+    --optimizer adam --lr 0.01 --label-smoothing 0.1 --max-tokens 400 --max-update "$updates"
+    --dropout 0 --save-interval-updates 2 --keep-interval-updates 1 --num-workers 0
+)
+"""
+STAGES = ("text", "subwords", "binarise", "train", "truncate", "score")
+
+
+def make_wheel(path):
+    """A stand-in for the pinned wheel: one component with some hundred short texts."""
+    words = ["on", "off", "open", "close", "up", "down", "lamp", "door", "heat", "cold"]
+    texts = [f"{a} the {b} in {c}" for a in words for b in words for c in words if a < b]
+    with zipfile.ZipFile(path, "w") as wheel:
+        for language, change in (("en", str), ("de", str.upper)):
+            content = json.dumps({f"k{i}": change(text) for i, text in enumerate(texts)})
+            wheel.writestr(f"homeassistant/components/x/translations/{language}.json", content)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Project:
+    """A copy of the recipes, in a path with a space, with small settings and small texts."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        shutil.copytree(ROOT / "recipes", folder / "recipes")
+        (folder / "selfteach_fairseq").symlink_to(ROOT / "selfteach_fairseq")
+        self.settings = folder / "settings.sh"
+        self.settings.write_text(SETTINGS)
+        make_text(folder)
+        self.environment = {
+            **install_commands(folder / "bin"),
+            "SETTINGS": str(self.settings),
+            "CUDA_VISIBLE_DEVICES": "",
+            "DEMO_WHEEL": str(folder / "text.whl"),
+            "IWSLT14_ARCHIVE": str(miniature.release(folder / "2014-01.tgz")),
+            "SRC": str(folder / "train.xx"),
+            "TGT": str(folder / "train.en"),
+            "VALID_SRC": str(folder / "valid.xx"),
+            "VALID_TGT": str(folder / "valid.en"),
+            "TEST_SRC": str(folder / "test.xx"),
+            "TEST_TGT": str(folder / "test.en"),
+        }
+
+    def start(self, *arguments, script="run.sh", **environment):
+        return subprocess.Popen(
+            [self.folder / "recipes" / script, *arguments],
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finish(self, *arguments, code=0, **environment):
+        process = self.start(*arguments, **environment)
+        output = process.communicate()[0]
+        assert process.returncode == code, output
+        return output
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "the project"
+    folder.mkdir()
+    return Project(folder)
+
+
+def rows(output):
+    """The tables' rows, as dictionaries, without rules."""
+    tables, found = re.findall(r"(?:^\|.*\n)+", output, re.MULTILINE), []
+    for table in tables:
+        head, _, *lines = ([c.strip() for c in x.split("|")[1:-1]] for x in table.splitlines())
+        found.append([dict(zip(head, line, strict=True)) for line in lines])
+    return found
+
+
+def kill(process):
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_the_demo_from_nothing_to_the_tables(project):
+    script = project.folder / "recipes/corpora/homeassistant.py"
+    sha256 = make_wheel(project.folder / "text.whl")
+    pinned = re.sub(r'WHEEL_SHA256 = "\w+"', f'WHEEL_SHA256 = "{sha256}"', script.read_text())
+    script.write_text(pinned)
+
+    output = project.finish("demo")
+    assert [line for line in output.splitlines() if line.startswith("== ")] == [
+        *("== text", "== subwords", "== binarise", "== train-selfteach-seed1"),
+        *("== truncate-selfteach-seed1-3", "== truncate-selfteach-seed1-1"),
+        *("== score-selfteach-seed1-3", "== score-selfteach-seed1-1"),
+    ]
+    quality, cost = rows(output)
+    assert [(row["system"], row["layers"]) for row in quality] == [
+        ("selfteach", "3x3"),
+        ("selfteach", "1x1"),
+    ]
+    assert cost[0]["memory"].endswith("GB") and cost[0]["speed"] == "1.00 x"
+    assert output.count("\nsource ") == 10
+    assert all(len(line) <= 100 for line in output.splitlines() if line.startswith("|"))
+
+    again = project.finish("demo")
+    assert again.count("finished already, kept") == 8 and "$ " not in again
+    assert rows(again) == rows(output)
+
+    compared = project.finish("demo", METHOD="selfteach plain plain@1")
+    quality, _ = rows(compared)
+    assert [(row["system"], row["layers"]) for row in quality] == [
+        *(("selfteach", "3x3"), ("selfteach", "1x1")),
+        *(("plain", "3x3"), ("plain", "1x1"), ("plain@1", "1x1")),
+    ]
+    assert compared.count("finished already, kept") == 8
+
+    # A changed setting runs again what depends on it, and says so.
+    project.settings.write_text(SETTINGS.replace("updates=6", "updates=4"))
+    changed = project.finish("demo")
+    assert changed.count("have changed, starts anew") == 5
+    assert "== binarise: finished already, kept" in changed
+
+
+def test_a_failing_stage_ends_the_run(project):
+    output = project.finish("bitext-mine", code=1, STUDENTS="9")
+    assert "choose 1 to 3" in output
+    last = output.splitlines()[-1]
+    assert last.startswith("== train-selfteach-seed1 failed: see ")
+    assert "Traceback" in Path(last.split("see ")[1]).read_text()
+
+
+@pytest.mark.parametrize("language", miniature.LANGUAGES)
+def test_every_pair_of_iwslt14(project, language):
+    corpus = f"iwslt14-{language}"
+    work = project.folder / "work" / corpus
+    output = project.finish(corpus)
+    quality, _, published = rows(output)
+    assert [row["layers"] for row in quality] == ["3x3", "1x1"]
+    assert {row["pair"] for row in published} == {language}
+    assert rows((work / "report.md").read_text()) == rows(output)
+    with open(work / "report.csv", newline="") as file:
+        full, student = csv.DictReader(file)
+    assert full["system"] == student["system"] == "selfteach" and full["corpus"] == corpus
+    assert full["seed"] == "1" and full["source"] == language
+    assert "case:mixed" in full["bleu_signature"] and "case:lc" in full["bleu_lc_signature"]
+    assert float(full["peak_memory_bytes"]) > 1e7 and full["peak_memory_of"] == "resident set"
+    tests = 10 if language == "de" else 8
+    assert len((work / "selfteach-seed1-1.hyp.txt").read_text().splitlines()) == 2 * tests
+    logs = {path.name for path in (work / "logs").iterdir()}
+    assert {"text.log", "binarise.log", "train-selfteach-seed1.log"} < logs
+
+
+def results(work):
+    """What a run has made, bytes by name (the sentencepiece model names its folder: left out)."""
+    found = {
+        str(path.relative_to(work)): path.read_bytes()
+        for pattern in ("text/*", "pieces/*.??", "data/*.bin", "data/*.idx", "data/dict*", "*.hyp.txt")
+        for path in work.glob(pattern)
+    }
+    for path in work.glob("selfteach-seed1-*.pt"):
+        for name, tensor in torch.load(path)["model"].items():
+            found[f"{path.name} {name}"] = tensor.numpy().tobytes()
+    return found
+
+
+def test_killed_in_each_stage_the_result_is_the_same(project):
+    project.finish("bitext-whole")
+    work = project.folder / "work/bitext-killed"
+    for stage in STAGES:
+        process = project.start("bitext-killed")
+        for line in process.stdout:
+            if line.startswith(f"== {stage}"):
+                break
+        assert next(process.stdout).startswith("$ "), stage
+        if stage == "train":  # killed with a checkpoint half-way
+            while not (work / "selfteach-seed1/checkpoint_last.pt").exists():
+                assert process.poll() is None
+                time.sleep(0.02)
+        kill(process)
+    output = project.finish("bitext-killed")
+    assert "== score-selfteach-seed1-3: goes on" in output
+    whole = results(project.folder / "work/bitext-whole")
+    killed = results(work)
+    assert len(whole) > 40 and whole.keys() == killed.keys()
+    assert [name for name in whole if whole[name] != killed[name]] == []
+
+
+def test_a_second_run_in_the_same_folder_is_refused(project):
+    first = project.start("bitext-mine")
+    for line in first.stdout:
+        if line.startswith("== binarise"):
+            break
+    assert "another run is at binarise in" in project.finish("bitext-mine", code=1)
+    kill(first)
+
+
+def test_seeds_workers_and_averaging(project):
+    options = {"SEEDS": "1 2", "NPROC_PER_NODE": "2", "AVERAGE": "2", "STUDENTS": "2 1"}
+    project.settings.write_text(SETTINGS.replace("--max-update", "--max-epoch 3 --max-update"))
+    output = project.finish("bitext-mine", **options)
+    quality, _ = rows(output)
+    assert [(row["layers"], row["seeds"]) for row in quality] == [
+        *(("3x3", "2"), ("2x2", "2"), ("1x1", "2")),
+    ]
+    assert all("±" in row["chrF"] for row in quality)
+    work = project.folder / "work/bitext-mine"
+    log = (work / "logs/train-selfteach-seed1.log").read_text()
+    assert "'distributed_world_size': 2" in log
+    assert "mean of 2 checkpoints" in (work / "logs/average-selfteach-seed2.log").read_text()
+
+
+def test_two_machines(project):
+    project.finish("bitext-mine", "prepare")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+    machines = [
+        project.start(
+            "bitext-mine",
+            *("train",),
+            **{"NNODES": "2", "NODE_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+        )
+        for rank in ("0", "1")
+    ]
+    outputs = [machine.communicate()[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], outputs
+    quality, _ = rows(project.finish("bitext-mine", "truncate", "score", "report"))
+    assert len(quality) == 2
+    logs = project.folder / "work/bitext-mine/logs"
+    assert "'distributed_world_size': 2" in (logs / "train-selfteach-seed1.log").read_text()
+
+
+REFUSED = [
+    ("french", {}, "'french' is no corpus: name demo, iwslt14-de, "),
+    ("iwslt14-fr", {}, "'iwslt14-fr' is no pair of IWSLT14: name "),
+    ("bitext-", {}, "give your text a name"),
+    ("bitext-mine", {"SRC": ""}, "say both SRC= and TGT=, or TSV="),
+    ("bitext-mine", {"SRC": "", "TGT": ""}, "say SRC= and TGT=, or TSV=, the training text"),
+    ("bitext-mine", {"TSV": "none.tsv"}, "none.tsv: no such file"),
+    ("bitext-mine", {"SOURCE_LANG": "", "SRC": ROOT / "LICENSE"}, "say SOURCE_LANG="),
+    ("bitext-mine", {"PRECISION": "fp8"}, "PRECISION=fp8: choose fp32, fp16 or bf16"),
+    ("bitext-mine", {"PRECISION": "bf16"}, "PRECISION=bf16 needs a GPU"),
+    ("bitext-mine", {"METHOD": "magic"}, "METHOD=magic: there is no recipes/methods/magic.flags"),
+    ("bitext-mine", {"SETTINGS": ""}, "there is no GPU, and on a CPU bitext-mine trains for days"),
+]
+
+
+@pytest.mark.parametrize(("corpus", "environment", "message"), REFUSED)
+def test_what_cannot_work_is_refused_in_one_line(project, corpus, environment, message):
+    environment = {name: str(value) for name, value in environment.items()}
+    output = project.finish(corpus, "train", code=1, **environment)
+    assert output.count("\n") == 1 and message in output
+
+
+def test_a_stage_before_its_time(project):
+    output = project.finish("bitext-mine", "truncate", code=1)
+    assert "needs what train-selfteach-seed1 makes, which has not been run to its end" in output
+
+
+def test_too_large_a_vocabulary(project):
+    output = project.finish("bitext-mine", "prepare", code=1, TYPES="5000")
+    assert re.search(r"TYPES=5000: Vocabulary size too high .* <= \d+", output)
+
+
+def test_without_a_network_the_way_out_is_named(project):
+    proxies = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    options = {"IWSLT14_ARCHIVE": "", **proxies}
+    output = project.finish("iwslt14-fa", "prepare", code=1, **options)
+    assert re.search(r"cannot download .*; set IWSLT14_ARCHIVE to a copy of 2014-01.tgz", output)
+    assert "Traceback" not in output
+
+
+def test_the_plan_of_all_pairs():
+    plan = subprocess.run(["make", "-n", "iwslt14"], cwd=ROOT, capture_output=True, text=True)
+    for language in miniature.LANGUAGES:
+        command = f"recipes/run.sh iwslt14-{language} prepare train truncate score report"
+        assert command in plan.stdout

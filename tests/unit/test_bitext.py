@@ -1,0 +1,119 @@
+"""The user's own text: what is read, dropped and held out."""
+
+import gzip
+import lzma
+import re
+import resource
+import subprocess
+import sys
+
+import bitext
+import pytest
+from text import SPLITS
+
+PAIRS = [(f"quelle {i}x", f"target {i}y") for i in range(400)]
+
+
+def write_side(path, lines):
+    content = "".join(line + "\n" for line in lines).encode()
+    opener = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, open)
+    with opener(path, "wb") as file:
+        file.write(content)
+    return str(path)
+
+
+def sides(folder, name, pairs, end=""):
+    return [
+        write_side(folder / f"{name}.{language}{end}", (pair[side] for pair in pairs))
+        for side, language in enumerate(("de", "en"))
+    ]
+
+
+def splits_of(out):
+    read = {
+        split: [(out / f"{split}.{x}").read_text().splitlines() for x in ("de", "en")]
+        for split in SPLITS
+    }
+    return {split: list(zip(*both, strict=True)) for split, both in read.items()}
+
+
+def build(out, *arguments):
+    return bitext.main(["de", "en", "--held-out", "40", "--out", str(out), *arguments])
+
+
+@pytest.mark.parametrize("end", ["", ".gz", ".xz"])
+def test_every_kind_of_file_gives_the_same_corpus(tmp_path, end):
+    assert build(tmp_path / "two", "--train", *sides(tmp_path, "train", PAIRS, end)) == 0
+    table = write_side(tmp_path / f"both.tsv{end}", map("\t".join, PAIRS))
+    assert build(tmp_path / "one", "--train", table) == 0
+    splits = splits_of(tmp_path / "two")
+    assert splits_of(tmp_path / "one") == splits
+    assert sorted(pair for part in splits.values() for pair in part) == sorted(PAIRS)
+    assert 20 < len(splits["valid"]) < 80 and 20 < len(splits["test"]) < 80
+
+
+def test_given_splits_are_kept_whole_and_out_of_the_training_text(tmp_path):
+    held = [("quelle 7x", "another"), ("", "its source is missing")]
+    valid, test = sides(tmp_path, "v", held), sides(tmp_path, "t", PAIRS[:3] * 2)
+    train = sides(tmp_path, "train", PAIRS)
+    assert build(tmp_path / "o", "--train", *train, "--valid", *valid, "--test", *test) == 0
+    splits = splits_of(tmp_path / "o")
+    assert splits["valid"] == held and splits["test"] == PAIRS[:3] * 2
+    assert splits["train"] == PAIRS[3:7] + PAIRS[8:]
+
+
+def test_what_is_dropped_is_counted(tmp_path, capsys):
+    long = "w " * 101
+    bad = [("", "x"), (" ", ""), ("same", "same"), (long, long + "x"), ("y" * 1001, "z" * 1001)]
+    bad += [("kurz", "long " * 20), PAIRS[0]]
+    build(tmp_path / "o", "--train", *sides(tmp_path, "train", PAIRS + bad))
+    printed = dict(line.rsplit(None, 1) for line in capsys.readouterr().out.splitlines()[:6])
+    assert list(printed.values()) == ["407", "405", "404", "402", "401", "400"]
+
+
+def test_windows_line_ends_and_byte_order_marks_are_no_text(tmp_path):
+    lines = [f"{a}\r" for a, _ in PAIRS]
+    source = write_side(tmp_path / "train.de", ["\ufeff" + lines[0], *lines[1:]])
+    target = write_side(tmp_path / "train.en", (b for _, b in PAIRS))
+    build(tmp_path / "o", "--train", source, target)
+    assert {pair for part in splits_of(tmp_path / "o").values() for pair in part} == set(PAIRS)
+
+
+def broken(folder):
+    de, en = sides(folder, "train", PAIRS)
+    shorter = write_side(folder / "shorter.en", (b for _, b in PAIRS[1:]))
+    yield "differ in length: .*train.de has 400 lines, .*shorter.en has 399 lines", (de, shorter)
+    latin = folder / "latin.de"
+    latin.write_bytes(b"gut\nsch\xf6n\n")
+    yield "latin.de, line 2: is not UTF-8", (str(latin), en)
+    cut = folder / "cut.gz"
+    cut.write_bytes(gzip.compress(b"text\n" * 1000)[:-20])
+    yield "cut.gz: is no intact .gz file", (str(cut), en)
+    yield "both.tsv, line 1: 0 tabs", (write_side(folder / "both.tsv", ["no tab"]),)
+    yield "none.de", (str(folder / "none.de"), en)
+    few = sides(folder, "few", PAIRS[:2])
+    yield "2 usable pairs are too few", few
+
+
+def test_what_is_broken_gets_one_line(tmp_path, capsys):
+    for message, files in broken(tmp_path):
+        assert build(tmp_path / "o", "--train", *files) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert re.search(message, error), error
+        assert not (tmp_path / "o").exists()
+
+
+def test_no_disk_space(tmp_path):
+    """A limit on the size of files stands for a full disk: writing fails in the same way."""
+    train = sides(tmp_path, "train", PAIRS)
+    command = [sys.executable, bitext.__file__, "de", "en", "--out", tmp_path / "o"]
+    result = subprocess.run(
+        [*command, "--train", *train],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("bitext.py: error: ") and result.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["train.de", "train.en"]
