@@ -179,9 +179,10 @@ def test_every_pair_of_iwslt14(project, language):
 
 def results(work):
     """What a run has made, bytes by name (the sentencepiece model names its folder: left out)."""
+    made = ("text/*", "pieces/*.??", "data/*.bin", "data/*.idx", "data/dict*", "*.hyp.txt")
     found = {
         str(path.relative_to(work)): path.read_bytes()
-        for pattern in ("text/*", "pieces/*.??", "data/*.bin", "data/*.idx", "data/dict*", "*.hyp.txt")
+        for pattern in made
         for path in work.glob(pattern)
     }
     for path in work.glob("selfteach-seed1-*.pt"):
