@@ -49,5 +49,8 @@ def test_every_command_is_explained(capsys):
 
 
 def test_files_that_the_readme_names_are_there():
-    for path in re.findall(r"`((?:selfteach_fairseq|recipes)/[\w/]+\.\w+)`", README):
-        assert (ROOT / path).exists(), path
+    named = re.findall(r"`((?:selfteach_fairseq|recipes)/[\w/*]+\.\w+)`", README)
+    links = re.findall(r"\]\((?!http)([^)#]+)", README)
+    assert named and links
+    for path in named + links:
+        assert list(ROOT.glob(path.replace("CORPUS", "*"))), path
