@@ -4,7 +4,8 @@
 # make multi30k-de   the same on Multi30k, with two students
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make bench         what it costs: time, memory, decoding speed (about 20 minutes on 2 cores)
-# make test          every test, and the linter
+# make test          the tests, and the linter (about 10 minutes on 2 cores)
+# make test-slow     kills and broken files by the thousand (about 20 minutes)
 # All work in .venv, made on first use with PYTHON (default: python3, which must be 3.11 or later).
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 STAGES := prepare train truncate score report
 
-.PHONY: help demo demo-compare iwslt14 bitext bench test lint clean
+.PHONY: help demo demo-compare iwslt14 bitext bench test test-slow lint clean
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
 
@@ -40,6 +41,9 @@ bench: $(VENV)/.ready
 
 test: lint
 	python -m pytest -q
+
+test-slow: $(VENV)/.ready
+	python -m pytest -q -m slow
 
 lint: $(VENV)/.ready
 	ruff check .

@@ -32,16 +32,24 @@ class CheckpointError(ValueError):
 
 
 def load(path):
-    """Read a checkpoint with torch's safe loader, which runs no code from the file.
+    """Read a checkpoint as plain data.
 
-    Returns: the checkpoint, as plain data, with its settings under `cfg` even if it is so old as
-        to have them under `args`; equal embeddings are one tensor.
+    Returns: the checkpoint, with its settings under `cfg` even if it is so old as to have them
+        under `args`; equal embeddings are one tensor.
     Raises: CheckpointError if there is no sound fairseq checkpoint in the file.
+    """
+    return _as_current(read(path), path)
+
+
+def read(path):
+    """What the file holds, by torch's safe loader, which runs no code from it.
+
+    Raises: CheckpointError if the file is not whole, or holds what that loader refuses.
     """
     _check_archive(path)
     try:
         with warnings.catch_warnings(action="ignore"):  # of what it refuses anyway
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         raise CheckpointError(
@@ -50,7 +58,6 @@ def load(path):
         ) from None
     except Exception:  # which one torch raises depends on where the file goes wrong
         raise CheckpointError(f"{path}: not a checkpoint, or cut short: copy it again") from None
-    return _as_current(state, path)
 
 
 def _check_archive(path):

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 
 import numpy as np
 import torch
@@ -10,7 +9,6 @@ import torch
 # Or every import would print that fairseq's text-to-speech task misses tensorboardX.
 logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
 
-from fairseq import file_io  # noqa: E402
 from fairseq.models.transformer import TransformerConfig  # noqa: E402
 
 # The 0.12.2 release and its later development branch call themselves the same version.
@@ -31,22 +29,3 @@ torch.serialization.add_safe_globals(
         *{type(np.dtype(kind)) for kind in ("int64", "float64", "float32", "int32", "bool")},
     ]
 )
-
-
-def _copy_whole(src_path, dst_path, overwrite=False):
-    """PathManager.copy, except that a local file is there whole or not at all.
-
-    fairseq copies checkpoint_last.pt in place, which a crash leaves torn, and has no hook there.
-    """
-    if file_io.PathManager.path_requires_pathmanager(dst_path):
-        return _copy(src_path, dst_path, overwrite=overwrite)
-    partial = f"{dst_path}.tmp"
-    done = _copy(src_path, partial, overwrite=True)
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, dst_path)
-    return done
-
-
-_copy = file_io.PathManager.copy
-file_io.PathManager.copy = staticmethod(_copy_whole)

@@ -107,3 +107,25 @@ def trained(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     train(data, folder, "--student-layers", "2x1", "--max-epoch", 3)
     return folder
+
+
+@pytest.fixture
+def survived(record_property):
+    """Notes how many faults of a kind were tried and survived, for the table of test-slow."""
+    return lambda kind, count: record_property("survived", (kind, count))
+
+
+def pytest_terminal_summary(terminalreporter):
+    rows = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, value in report.user_properties
+        if name == "survived"
+    ]
+    if rows:
+        terminalreporter.section("faults")
+        terminalreporter.write_line("| kind of fault | tried | survived |\n|---|---:|---:|")
+        for kind, count in sorted(rows):
+            terminalreporter.write_line(f"| {kind} | {count} | {count} |")

@@ -1,0 +1,125 @@
+"""What an interrupted training goes on from: checkpoints that are whole, and the patience so far.
+
+fairseq writes checkpoints and reads them back without a hook in between, so three of its functions
+are wrapped here at run time, each for the fault that its wrapper names.
+"""
+
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from fairseq import checkpoint_utils
+from fairseq.file_io import PathManager
+
+from .checkpoint import CheckpointError, load, read
+
+logger = logging.getLogger(__name__)
+
+_LAST = "checkpoint_last.pt"
+_PATIENCE = "early_stopping"
+
+
+def _rename_synced(source, target):
+    """PathManager.rename, after the file's content has reached the disk.
+
+    fairseq renames what may still be in the system's memory alone: after a power cut the new name
+    can stand for an empty file.
+    """
+    _sync(source)
+    os.replace(source, target)
+
+
+def _copy_whole(src_path, dst_path, overwrite=False):
+    """PathManager.copy, except that a local file is there whole or not at all.
+
+    fairseq copies checkpoint_last.pt in place, which a crash leaves torn.
+    """
+    if PathManager.path_requires_pathmanager(dst_path):
+        return _copy(src_path, dst_path, overwrite=overwrite)
+    partial = f"{dst_path}.tmp"
+    shutil.copyfile(src_path, partial)
+    _rename_synced(partial, dst_path)
+    return True
+
+
+def _sync(path):
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def _load_checkpoint(cfg, trainer, **options):
+    """checkpoint_utils.load_checkpoint of a sound file only, and of the patience counter, too.
+
+    fairseq dies of a torn file, though a good one may lie beside it; and it forgets how many
+    validations there have been without a gain, so that after a restart it waits longer.
+
+    Raises: SystemExit, with one line, if the file is damaged and there is none to replace it.
+    """
+    path = _path(cfg)
+    if trainer.data_parallel_rank == 0 and path.is_file():
+        _repair(path)
+    if not hasattr(trainer.task, "get_checkpoint_dict"):
+        trainer.task.get_checkpoint_dict = _patience
+    extra_state, epoch_itr = _fairseq_load_checkpoint(cfg, trainer, **options)
+    is_new = path == Path(cfg.finetune_from_model or "")
+    if extra_state and not (is_new or cfg.reset_meters or cfg.reset_optimizer):
+        _early_stopping().update(extra_state.get(_PATIENCE, {}))
+    return extra_state, epoch_itr
+
+
+def _path(cfg):
+    """The file that fairseq is going to load."""
+    last = Path(cfg.save_dir, _LAST)
+    if cfg.restore_file != _LAST:
+        return Path(cfg.restore_file)
+    if cfg.finetune_from_model and not last.exists():
+        return Path(cfg.finetune_from_model)
+    return last
+
+
+def _repair(path):
+    try:
+        read(path)
+    except CheckpointError as error:
+        good = newest_sound(path.parent) if path.name == _LAST else None
+        if good is None:
+            raise SystemExit(f"{error}, or remove it to start anew") from None
+        logger.warning(f"{error}. Going on from {good.name}")
+        _copy_whole(good, path)
+
+
+def newest_sound(folder):
+    """The newest of fairseq's checkpoints that training can go on from, but the last; or None."""
+    paths = sorted(Path(folder).glob("checkpoint*.pt"), key=lambda path: path.stat().st_mtime_ns)
+    for path in reversed(paths):
+        try:
+            if path.name != _LAST and "last_optimizer_state" in load(path):
+                return path
+        except CheckpointError as error:
+            logger.warning(str(error))
+    return None
+
+
+def _early_stopping():
+    """What fairseq-train counts, in attributes of its function."""
+    for module in ("__main__", "fairseq_cli.train"):
+        function = getattr(sys.modules.get(module), "should_stop_early", None)
+        if function is not None:
+            return vars(function)
+    return {}
+
+
+def _patience():
+    """For the checkpoint's `extra_state`, as plain numbers."""
+    kept = _early_stopping()
+    counted = {"best": float, "num_runs": int}
+    return {_PATIENCE: {name: kind(kept[name]) for name, kind in counted.items() if name in kept}}
+
+
+_copy = PathManager.copy
+_fairseq_load_checkpoint = checkpoint_utils.load_checkpoint
+PathManager.copy = staticmethod(_copy_whole)
+PathManager.rename = staticmethod(_rename_synced)
+checkpoint_utils.load_checkpoint = _load_checkpoint

@@ -1,0 +1,115 @@
+"""Invariant 6: killed and resumed is never killed, bit for bit."""
+
+import re
+import shutil
+
+import pytest
+import torch
+from conftest import train
+
+FLAGS = (
+    *("--student-layers", "2x1,3,1", "--student-sampling", 1, "--alpha-start-update", 3),
+    *("--alpha-warmup-updates", 20, "--dropout", 0.1, "--batch-size", 10, "--max-epoch", 3),
+    *("--save-interval-updates", 5, "--log-interval", 1, "--patience", 9),
+)
+# What depends on the clock, not on the training.
+TIMES = ("wps", "ups", "wall", "train_wall", "gb_free")
+
+
+def figures(log):
+    """The logged figures, in order, by what they are of: an update, an epoch, a validation."""
+    found = {}
+    for kind, line in re.findall(r"\| (train_inner|train|valid) \| (.*)", log):
+        words = re.findall(r"(\w+)[= ]([-\d.e]+)", line)
+        pairs = {name: value for name, value in words if name not in TIMES}
+        found[kind, pairs["num_updates"]] = pairs
+    return found
+
+
+def assert_same(a, b, where=""):
+    """Equal to the last bit, but for the time that training took."""
+    assert type(a) is type(b), where
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            if key not in ("previous_training_time", "metrics", "save_dir", "cfg"):
+                assert_same(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, pair in enumerate(zip(a, b, strict=True)):
+            assert_same(*pair, f"{where}.{i}")
+    else:
+        assert a == b, where
+
+
+def last(folder):
+    state = torch.load(folder / "checkpoint_last.pt", weights_only=True)
+    del state["optimizer_history"][:-1]  # it has an entry for every start
+    return state
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """The folder and the log of a run that is never stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, train(data, folder, *FLAGS, "--keep-interval-updates", -1).stdout
+
+
+@pytest.mark.parametrize("stop", ["1_5", "2_20", "3_35"])
+def test_a_run_that_goes_on_is_the_run_that_never_stopped(data, whole, tmp_path, stop):
+    """12 updates an epoch: from within each of them."""
+    folder, log = whole
+    shutil.copy(folder / f"checkpoint_{stop}.pt", tmp_path / "checkpoint_last.pt")
+    resumed = train(data, tmp_path, *FLAGS).stdout
+    assert_same(last(tmp_path), last(folder))
+    expected, found = figures(log), figures(resumed)
+    assert ("valid", "36") in found and len(found) < len(expected)
+    assert found == {key: expected[key] for key in found}
+
+
+def test_at_the_end_of_an_epoch(data, whole, tmp_path):
+    folder, log = whole
+    train(data, tmp_path, *FLAGS, "--max-epoch", 1)
+    resumed = train(data, tmp_path, *FLAGS).stdout
+    assert_same(last(tmp_path), last(folder))
+    assert figures(resumed).items() <= figures(log).items()
+
+
+def test_patience_is_not_renewed_by_a_restart(data, tmp_path):
+    """Without learning there is no gain: the third validation is the second one in vain."""
+    flags = ("--student-layers", 2, "--optimizer", "sgd", "--lr", 0, "--patience", 2)
+    train(data, tmp_path, *flags, "--max-epoch", 2)
+    log = train(data, tmp_path, *flags, "--max-epoch", 5).stdout
+    assert "early stop since valid performance hasn't improved for last 2 runs" in log
+    assert last(tmp_path)["extra_state"]["train_iterator"]["epoch"] == 4  # the next one
+
+    fresh = train(
+        *(data, tmp_path / "fresh", *flags, "--max-epoch", 2),
+        *("--finetune-from-model", tmp_path / "checkpoint_last.pt"),
+    )
+    assert "early stop" not in fresh.stdout
+
+
+@pytest.mark.parametrize("torn", [b"", b"half", None], ids=["empty", "text", "half"])
+def test_of_a_torn_file_the_newest_good_one_takes_the_place(data, whole, tmp_path, torn):
+    folder, _ = whole
+    for name in ("checkpoint_1_5.pt", "checkpoint_2_20.pt"):
+        shutil.copy(folder / name, tmp_path)
+    content = (folder / "checkpoint_last.pt").read_bytes()
+    (tmp_path / "checkpoint_3_30.pt").write_bytes(content[: len(content) // 3])
+    (tmp_path / "checkpoint_last.pt").write_bytes(
+        content[: len(content) // 2] if torn is None else torn
+    )
+    log = train(data, tmp_path, *FLAGS).stdout
+    assert "copy it again. Going on from checkpoint_2_20.pt" in log
+    assert_same(last(tmp_path), last(folder))
+
+
+def test_without_a_good_file_there_is_one_line(data, tmp_path):
+    (tmp_path / "checkpoint_last.pt").write_bytes(b"")
+    result = train(data, tmp_path, *FLAGS, check=False)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].endswith("copy it again, or remove it to start anew")
+    assert "Traceback" not in result.stderr
