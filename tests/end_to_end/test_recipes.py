@@ -3,10 +3,7 @@
 import csv
 import hashlib
 import json
-import os
 import re
-import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -15,7 +12,6 @@ from pathlib import Path
 
 import miniature
 import pytest
-import torch
 from conftest import ROOT
 from project import SETTINGS, Project, kill, results
 

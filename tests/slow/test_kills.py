@@ -131,7 +131,9 @@ def test_score(data, trained, tmp_path, survived):
             assert len((tmp_path / "killed.hyp.txt").read_text().splitlines()) == 21
     assert kills > 3
     selfteach(*words, "-o", record, "--force")
-    expected, found = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("whole", "killed"))
+    expected, found = (
+        json.loads((tmp_path / f"{n}.json").read_text()) for n in ("whole", "killed")
+    )
     assert (found["bleu"], found["chrf"]) == (expected["bleu"], expected["chrf"])
     survived("SIGKILL while `selfteach score` runs", kills)
 
