@@ -36,7 +36,6 @@ bitext: $(VENV)/.ready
 	recipes/run.sh bitext-$(NAME) $(STAGES)
 
 bench: $(VENV)/.ready
-	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[plot]'
 	python -W ignore benchmarks/run.py
 
 test: lint
@@ -52,9 +51,11 @@ lint: $(VENV)/.ready
 clean:
 	rm -rf work
 
-$(VENV)/.ready: setup.py constraints.txt
+# torch comes last and without a checksum, so that a CPU's build, or one for another GPU, may stand in.
+$(VENV)/.ready: setup.py constraints.txt requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "Python 3.11 or later is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --disable-pip-version-check -q --require-hashes --no-deps -r requirements.txt
 	$(VENV)/bin/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
 	touch $@

@@ -190,6 +190,8 @@ def average(paths):
 def check_output(path, force):
     """Raises: CheckpointError if `path` can't be written, or is there and not to be replaced."""
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise CheckpointError(f"{path}: is no ordinary file: choose another name")
     if path.exists() and not force:
         raise CheckpointError(f"{path}: is there already: choose another name, or add --force")
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):

@@ -18,7 +18,10 @@ def _positive(text):
 
 
 def _layer_numbers(text):
-    return [int(number) for number in text.split(",")] if text else []
+    numbers = text.split(",") if text else []
+    if not all(number.isdecimal() for number in numbers):
+        raise argparse.ArgumentTypeError(f"'{text}': write numbers of layers, such as 0,2,4")
+    return [int(number) for number in numbers]
 
 
 def main(arguments=None):
@@ -67,9 +70,9 @@ def _parser():
     command.add_argument("checkpoint")
     command.add_argument("data", help="folder of fairseq-preprocess")
     command.add_argument("--subset", default="test", help="default: test")
-    command.add_argument("--beam", type=int, default=5, help="default: 5")
+    command.add_argument("--beam", type=_positive, default=5, help="default: 5")
     command.add_argument("--lenpen", type=float, default=1.0, help="length penalty, default: 1")
-    command.add_argument("--batch-size", type=int, default=64, help="sentences, default: 64")
+    command.add_argument("--batch-size", type=_positive, default=64, help="sentences, default: 64")
     command.add_argument(
         "--repeat",
         metavar="N",
@@ -96,7 +99,7 @@ def _parser():
     command = commands.add_parser("report", help="print score records as tables")
     command.add_argument("records", nargs="+", help="the first is what the others are compared to")
     command.add_argument("--csv", metavar="FILE", help="write all of the records there too")
-    command.add_argument("--sentences", metavar="N", type=int, help="show N translations too")
+    command.add_argument("--sentences", metavar="N", type=_positive, help="show N translations too")
     command.add_argument("--source", metavar="FILE", help="with --sentences: the source text")
     command.set_defaults(run=_report)
 
@@ -149,6 +152,7 @@ def _average(args):
 
 def _score(args):
     checkpoint.check_output(args.output, args.force)
+    checkpoint.check_output(score.translations_path(args.output), args.force)
     about = _about(args)
     record, translations = score.score(
         args.checkpoint,

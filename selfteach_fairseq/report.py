@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from statistics import mean, stdev
 
+from .score import translations_path
+
 
 def read(path):
     """Raises: ValueError if there is no score record in the file."""
@@ -20,7 +22,7 @@ def read(path):
 
 def translations(path):
     """The translations that `selfteach score` wrote beside a record."""
-    return Path(path).with_suffix(".hyp.txt").read_text(encoding="utf-8").splitlines()
+    return translations_path(path).read_text(encoding="utf-8").splitlines()
 
 
 def sentences(paths, source, count):

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import sys
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from fairseq import checkpoint_utils
@@ -50,10 +51,11 @@ def _sync(path):
 
 
 def _load_checkpoint(cfg, trainer, **options):
-    """checkpoint_utils.load_checkpoint of a sound file only, and of the patience counter, too.
+    """checkpoint_utils.load_checkpoint of a sound file only, and with all that training knew.
 
-    fairseq dies of a torn file, though a good one may lie beside it; and it forgets how many
-    validations there have been without a gain, so that after a restart it waits longer.
+    fairseq dies of a torn file, though a good one may lie beside it; it forgets how many
+    validations there have been without a gain, so that after a restart it waits longer; and it
+    divides the text into other batches than before.
 
     Raises: SystemExit, with one line, if the file is damaged and there is none to replace it.
     """
@@ -62,11 +64,29 @@ def _load_checkpoint(cfg, trainer, **options):
         _repair(path)
     if not hasattr(trainer.task, "get_checkpoint_dict"):
         trainer.task.get_checkpoint_dict = _patience
-    extra_state, epoch_itr = _fairseq_load_checkpoint(cfg, trainer, **options)
+    one_cut = not (
+        options.get("disable_iterator_cache") or trainer.cfg.dataset.update_epoch_batch_itr
+    )
+    with _batches_of_the_first_epoch(trainer) if one_cut else nullcontext():
+        extra_state, epoch_itr = _fairseq_load_checkpoint(cfg, trainer, **options)
     is_new = path == Path(cfg.finetune_from_model or "")
     if extra_state and not (is_new or cfg.reset_meters or cfg.reset_optimizer):
         _early_stopping().update(extra_state.get(_PATIENCE, {}))
     return extra_state, epoch_itr
+
+
+@contextmanager
+def _batches_of_the_first_epoch(trainer):
+    """Has the trainer make the batches of epoch 1, whichever epoch it goes on in.
+
+    fairseq makes them once, at random by the epoch it starts in, and later only shuffles them.
+    """
+    build = trainer.get_train_iterator
+    trainer.get_train_iterator = lambda epoch, **options: build(1, **options)
+    try:
+        yield
+    finally:
+        del trainer.get_train_iterator
 
 
 def _path(cfg):

@@ -44,25 +44,28 @@ def score(checkpoint, data, *, subset, beam, lenpen, batch_size, references, rep
     """
     state = load(checkpoint)
     source, target = _languages(state["cfg"]["task"], data)
-    _check_dictionary(state["model"], data, source, target)
+    dictionary = _check_dictionaries(state, data, source, target)
+    given = None
+    if references is not None:
+        given = Path(references).read_text(encoding="utf-8").removesuffix("\n").split("\n")
     command = [
         *("--path", str(checkpoint), "--gen-subset", subset, "--task", "translation"),
         *("--source-lang", source, "--target-lang", target),
         *("--beam", str(beam), "--lenpen", str(lenpen), "--batch-size", str(batch_size)),
         # By default fairseq leaves out the last sentences, up to seven (its issue 5036).
         *("--required-batch-size-multiple", "1"),
-        *("--post-process", "sentencepiece", *options),
+        *(*_joining(dictionary), *options),
     ]
     if ARCH_MODEL_REGISTRY.get(state["cfg"]["model"]["_name"]) is TransformerSelfteachModel:
         command += ["--user-dir", str(Path(__file__).parent)]
     runs = [_generate(data, subset, command) for _ in range(repeat)]
     translations, targets, speed = sorted(runs, key=lambda run: run[2]["seconds"])[repeat // 2]
-    if references is not None:
-        targets = Path(references).read_text(encoding="utf-8").splitlines()
-        if len(targets) != len(translations):
+    if given is not None:
+        if len(given) != len(translations):
             raise CheckpointError(
-                f"{references}: {len(targets)} lines for {len(translations)} sentences of {subset}"
+                f"{references}: {len(given)} lines for {len(translations)} sentences of {subset}"
             )
+        targets = given
 
     record = {
         "checkpoint": str(checkpoint),
@@ -101,16 +104,28 @@ def _languages(task, data):
     return source, target
 
 
-def _check_dictionary(model, data, source, target):
+def _check_dictionaries(state, data, source, target):
+    """Returns the target dictionary. Raises: CheckpointError if one does not fit the model."""
     for side, language in (("encoder", source), ("decoder", target)):
         path = Path(data) / f"dict.{language}.txt"
-        types = len(Dictionary.load(str(path)))
-        rows = model[f"{side}.embed_tokens.weight"].size(0)
-        if types != rows:
+        dictionary = Dictionary.load(str(path))
+        types, rows = len(dictionary), state["model"][f"{side}.embed_tokens.weight"].size(0)
+        # Of merged embeddings each dictionary fills a part only.
+        if types != rows and not state["cfg"]["model"].get("merge_src_tgt_embed"):
             raise CheckpointError(
                 f"{path}: has {types} types and the checkpoint {rows}: name the data folder "
                 "that it was trained on"
             )
+    return dictionary
+
+
+def _joining(dictionary):
+    """The options that make words of the pieces in a dictionary, if it has any."""
+    if any("\u2581" in symbol for symbol in dictionary.symbols):
+        return "--post-process", "sentencepiece"
+    if any(symbol.endswith("@@") for symbol in dictionary.symbols):
+        return "--post-process", "subword_nmt"
+    return ()
 
 
 def _generate(data, subset, options):
@@ -132,8 +147,10 @@ def _generate(data, subset, options):
         kind, _, rest = line.partition("-")
         if kind in lines and "\t" in rest:
             number, *_, sentence = rest.split("\t")
-            lines[kind][int(number)] = sentence
+            lines[kind].setdefault(int(number), sentence)  # the best comes first
     numbers = sorted(lines["D"])
+    if not numbers:
+        raise CheckpointError("fairseq-generate wrote no translations: leave --quiet out")
     sentences, tokens, seconds, per_second, tokens_per_second = speed.groups()
     return (
         [lines["D"][number] for number in numbers],
@@ -197,11 +214,16 @@ def _versions():
     return versions
 
 
+def translations_path(record_path):
+    """Where the translations are that belong to a record: beside it, as `NAME.hyp.txt`."""
+    return Path(record_path).with_suffix(".hyp.txt")
+
+
 def write(record, translations, path):
-    """Write `path` (JSON) and, beside it, the translations as `<path without .json>.hyp.txt`."""
+    """Write `path` (JSON) and the translations beside it."""
     path = Path(path)
     for target, text in (
-        (path.with_suffix(".hyp.txt"), "".join(line + "\n" for line in translations)),
+        (translations_path(path), "".join(line + "\n" for line in translations)),
         (path, json.dumps(record, indent=2, ensure_ascii=False) + "\n"),
     ):
         partial = target.with_name(target.name + ".tmp")

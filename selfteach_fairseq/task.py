@@ -8,6 +8,7 @@ from typing import Optional
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
+from .model import TransformerSelfteachModel
 from .student import Student
 
 
@@ -27,9 +28,20 @@ class SelfteachTranslationTask(TranslationTask):
     def build_model(self, cfg, from_checkpoint=False):
         """Raises: ValueError if the model has no such student."""
         model = super().build_model(cfg, from_checkpoint)
-        if self.cfg.eval_bleu and self.cfg.eval_bleu_student:
-            student = model.student(*Student.parse(self.cfg.eval_bleu_student))
+        if self.cfg.eval_bleu_student and not from_checkpoint:
+            student = self._student(model)
             self.sequence_generator = self.build_generator(
                 [student], Namespace(**json.loads(self.cfg.eval_bleu_args))
             )
         return model
+
+    def _student(self, model):
+        flag = f"--eval-bleu-student {self.cfg.eval_bleu_student}"
+        if not self.cfg.eval_bleu:
+            raise ValueError(f"{flag} needs --eval-bleu: add it")
+        if not isinstance(model, TransformerSelfteachModel):
+            raise ValueError(f"{flag} needs --arch transformer_selfteach, or one named alike")
+        try:
+            return model.student(*Student.parse(self.cfg.eval_bleu_student))
+        except ValueError as error:
+            raise ValueError(f"{flag}: {error}") from None
