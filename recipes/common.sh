@@ -4,6 +4,7 @@ shopt -s inherit_errexit
 
 recipes=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${recipes%/*}
+if [[ -x $root/.venv/bin/python ]]; then PATH=$root/.venv/bin:$PATH; fi  # what make has set up
 corpus=${1:-}
 family=${corpus%%-*}
 variant=${corpus#"$family"} variant=${variant#-}  # of iwslt14-de: de
@@ -16,7 +17,10 @@ fi
 types=10000 seeds="1" methods=selfteach average=0 checkpoint=checkpoint_best.pt needs_gpu=
 text_inputs=() generation=(--beam 5) longest=()
 source "$recipes/$family/settings.sh"
-if [[ ${SETTINGS:-} ]]; then source "$SETTINGS"; fi
+if [[ ${SETTINGS:-} ]]; then
+    if [[ ! -f $SETTINGS ]]; then fail "SETTINGS=$SETTINGS: no such file"; fi
+    source "$SETTINGS"
+fi
 work=${WORK:-$root/work/$corpus}
 types=${TYPES:-$types}          # size of the joint vocabulary
 layers=${LAYERS:-$layers}       # of the full model: 6, or 12x6
@@ -25,7 +29,25 @@ methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is 
 seeds=${SEEDS:-$seeds}          # "1 2 3"
 average=${AVERAGE:-$average}    # so many last epochs' checkpoints, instead of the best one
 
+for depth in $layers $students; do
+    if [[ ! $depth =~ ^[1-9][0-9]*(x[1-9][0-9]*)?$ ]]; then
+        fail "'$depth' is no depth: write LAYERS and STUDENTS as 3 or 6x3, several with spaces between"
+    fi
+done
+for method in $methods; do
+    if [[ ! $method =~ ^[^@]+(@[1-9][0-9]*(x[1-9][0-9]*)?)?$ ]]; then
+        fail "METHOD=$method: write plain, or plain@3 for one of 3 layers"
+    fi
+done
+for number in $types $seeds $average; do
+    if [[ ! $number =~ ^[0-9]+$ ]]; then fail "TYPES, SEEDS, AVERAGE: '$number' is no number"; fi
+done
+
 source "$recipes/stages.sh"
+
+if [[ -f $work/.stages/corpus && $(<"$work/.stages/corpus") != "$corpus" ]]; then
+    fail "$work is for $(<"$work/.stages/corpus"): choose another WORK for $corpus"
+fi
 
 # By default glibc hands freed memory back, and takes it anew for almost every tensor: a fifth of
 # the training time on a CPU.

@@ -8,6 +8,9 @@ collect() {
     for cut in $(cuts "$3"); do records+=("$work/$1-$cut.json"); done
 }
 for_each_run collect
+for record in "${records[@]}"; do
+    if [[ ! -f $record ]]; then fail "${record#"$root"/} is missing: run recipes/score.sh $corpus"; fi
+done
 
 shown=()
 if [[ ${sentences:-} ]]; then shown=(--sentences "$sentences" --source "$work/text/test.$source"); fi
@@ -19,4 +22,5 @@ echo
         echo
         sed -n "/^| pair/p; /^|--/p; /^| $variant /p" "$recipes/$family/published.md"
     fi
-} | tee "$work/report.md"
+} | tee "$work/report.md.new"
+mv "$work/report.md.new" "$work/report.md"

@@ -7,9 +7,9 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 gpus=$(python -c 'import torch; print(torch.cuda.device_count())')
-if [[ $needs_gpu && ! ${CPU:-} && $gpus == 0 ]]; then
+if [[ $needs_gpu && ${CPU:-0} != 1 && $gpus == 0 ]]; then
     fail "there is no GPU, and on a CPU $corpus trains for days. Say CPU=1 to do it all the same," \
-        "or SETTINGS=recipes/small.sh CPU=1 for a small model"
+        "or SETTINGS=recipes/small.sh for a small model"
 fi
 precision=${PRECISION:-fp32}
 case $precision in
@@ -21,12 +21,18 @@ esac
 if [[ $gpus == 0 ]]; then number_flags+=(--cpu); fi
 
 per_node=${NPROC_PER_NODE:-1} nodes=${NNODES:-1}
+if (( gpus > 0 && per_node > gpus )); then
+    fail "NPROC_PER_NODE=$per_node: this machine has $gpus GPUs"
+fi
 # fairseq would take the number of GPUs it sees.
 world=$((per_node * nodes)) launch=() workers=(--distributed-world-size "$world")
 if (( world > 1 )); then
     if (( nodes > 1 )); then
         # torchrun reads these; so they are no part of the command, which all machines share.
-        export PET_NODE_RANK=${NODE_RANK:?} PET_MASTER_ADDR=${MASTER_ADDR:?}
+        if [[ ! ${NODE_RANK:-} || ! ${MASTER_ADDR:-} ]]; then
+            fail "NNODES=$nodes: say NODE_RANK, the number of this machine from 0, and MASTER_ADDR"
+        fi
+        export PET_NODE_RANK=$NODE_RANK PET_MASTER_ADDR=$MASTER_ADDR
         export PET_MASTER_PORT=${MASTER_PORT:-29500}
         if (( NODE_RANK > 0 )); then follows=1; fi
         where=(--nnodes "$nodes")
@@ -64,7 +70,8 @@ train() {
     if (( average )); then keep=(--keep-last-epochs "$average"); fi
     stage "train-$name" "$work/$name" binarise -- \
         python "$recipes/measure.py" "$work/$name/cost.json" -- "${launch[@]}" \
-        fairseq-train "$work/data" --user-dir "$root/selfteach_fairseq" \
+        fairseq-train "$work/data" --source-lang "$source" --target-lang "$target" \
+        --user-dir "$root/selfteach_fairseq" \
         "${model[@]}" --encoder-layers "${depth%x*}" --decoder-layers "${depth#*x}" \
         "${training[@]}" "${flags[@]}" --seed "$seed" "${number_flags[@]}" "${workers[@]}" \
         --required-batch-size-multiple 1 --save-dir "$work/$name" "${keep[@]}" \

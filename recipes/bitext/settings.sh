@@ -19,11 +19,12 @@ given() {
     else
         return 0
     fi
+    text+=("$2")
     for file in "${files[@]}"; do
         if [[ ! -f $file ]]; then fail "$file: no such file"; fi
+        file=$(realpath "$file")
+        text+=("$file") text_inputs+=("$file")
     done
-    text+=("$2" "${files[@]}")
-    text_inputs+=("${files[@]}")
 }
 given "" --train
 given VALID_ --valid
@@ -36,8 +37,8 @@ suffix() {
     echo "${name##*.}"
 }
 source=${SOURCE_LANG:-$(suffix "${SRC:-.}")} target=${TARGET_LANG:-$(suffix "${TGT:-.}")}
-if [[ ! $source || ! $target || $source == */* || $target == */* ]]; then
-    fail "say SOURCE_LANG= and TARGET_LANG=: they don't follow from the files' names"
+if [[ ! $source || ! $target || $source == */* || $target == */* || $source == "$target" ]]; then
+    fail "say SOURCE_LANG= and TARGET_LANG=: two languages don't follow from the files' names"
 fi
 text=(python "$recipes/corpora/bitext.py" "$source" "$target" "${text[@]}")
 if [[ ${HELD_OUT:-} ]]; then text+=(--held-out "$HELD_OUT"); fi

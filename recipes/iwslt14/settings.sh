@@ -5,7 +5,11 @@ if [[ " de ar fa es he " != *" $variant "* ]]; then
 fi
 source=$variant target=en
 text=(python "$recipes/corpora/iwslt14.py" "$source" en --download-dir "$root/work/download")
-if [[ ${LOWERCASE:-} ]]; then text+=(--lowercase); fi
-if [[ ${TEDX_FIXED:-} ]]; then text+=(--tedx-fixed); fi
+if [[ ${LOWERCASE:-0} == 1 ]]; then text+=(--lowercase); fi
+if [[ ${TEDX_FIXED:-0} == 1 ]]; then text+=(--tedx-fixed); fi
 text_inputs=("$recipes"/corpora/{iwslt14,iwslt14_archive,iwslt14_markup,text}.py)
+if [[ ${IWSLT14_ARCHIVE:-} ]]; then
+    if [[ ! -f $IWSLT14_ARCHIVE ]]; then fail "IWSLT14_ARCHIVE=$IWSLT14_ARCHIVE: no such file"; fi
+    text_inputs+=("$(realpath "$IWSLT14_ARCHIVE")")
+fi
 source "$recipes/base.sh"
