@@ -1,5 +1,7 @@
 """A run that diverges: one line says so, and what was saved before it is still there and finite."""
 
+import shutil
+
 import pytest
 import torch
 from conftest import train
@@ -10,10 +12,9 @@ def files(folder):
 
 
 @pytest.fixture(scope="module")
-def before(data, tmp_path_factory):
-    """A folder with the checkpoints of one epoch, and what they hold."""
-    folder = tmp_path_factory.mktemp("diverging")
-    train(data, folder, "--student-layers", "2x1", "--max-epoch", 1)
+def before(trained, tmp_path_factory):
+    """A folder with the checkpoints of a run of three epochs, and what they hold."""
+    folder = shutil.copytree(trained, tmp_path_factory.mktemp("diverging") / "run")
     return folder, files(folder)
 
 
@@ -29,7 +30,7 @@ WAYS = {
 def test_a_run_that_diverges(data, before, flags, why):
     folder, saved = before
     result = train(
-        *(data, folder, "--student-layers", "2x1", "--max-epoch", 3, "--reset-lr-scheduler"),
+        *(data, folder, "--student-layers", "2x1", "--max-epoch", 5, "--reset-lr-scheduler"),
         *("--lr", 1e30, *flags),
         check=False,
     )
