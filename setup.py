@@ -23,7 +23,13 @@ setup(
     ],
     extras_require={
         "plot": ["matplotlib>=3.8"],
-        "dev": ["matplotlib>=3.8", "pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9"],
+        "dev": [
+            "matplotlib>=3.8",
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "hypothesis>=6.100",
+            "ruff>=0.9",
+        ],
     },
     entry_points={"console_scripts": ["selfteach = selfteach_fairseq.cli:main"]},
 )

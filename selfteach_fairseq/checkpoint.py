@@ -7,13 +7,13 @@ import warnings
 import zipfile
 from argparse import Namespace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import numpy as np
 import torch
 from fairseq import checkpoint_utils
 from omegaconf import DictConfig, OmegaConf
 
+from .files import whole
 from .student import Student
 
 # Where a Transformer keeps its embeddings: often the same ones, stored up to three times.
@@ -201,20 +201,7 @@ def check_output(path, force):
 def save(state, path):
     """Write a checkpoint so that, whatever happens, `path` holds all of it or what was there.
 
-    Raises: CheckpointError if it can't be written.
+    Raises: OSError, with one line, if it can't be written.
     """
-    path = Path(path)
-    partial = None
-    try:
-        with NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-            partial = Path(file.name)
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.chmod(0o644)
-        partial.replace(path)
-    except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: can't be written: {error}") from None
-    finally:
-        if partial:
-            partial.unlink(missing_ok=True)
+    with whole(path) as file:
+        torch.save(state, file)

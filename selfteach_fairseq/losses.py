@@ -244,14 +244,14 @@ def _divergence(
     scale = scale * temperature  # T^2 of the value, 1 / T of the logits' derivative
     if wants_grad and scale:
         grad_q.add_(q, alpha=scale).sub_(p, alpha=scale)
-        if grad_p is not None:
-            grad_p.add_(scratch, alpha=scale).addcmul_(p, mean_p, value=-scale)
+        if grad_p is not None:  # as one product, for far apart logits would swallow what is there
+            grad_p.addcmul_(p, torch.sub(difference, mean_p, out=scratch), value=scale)
     if symmetric:
         torch.mul(q, difference, out=scratch)
         mean_q = scratch.sum(dim=1, keepdim=True)
         divergence = divergence + (offset - mean_q).sum()  # KL(q || p)
         if wants_grad and scale:
-            grad_q.sub_(scratch, alpha=scale).addcmul_(q, mean_q, value=scale)
+            grad_q.addcmul_(q, torch.sub(difference, mean_q, out=scratch), value=-scale)
             if grad_p is not None:
                 grad_p.add_(p, alpha=scale).sub_(q, alpha=scale)
     return divergence * temperature**2

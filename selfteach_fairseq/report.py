@@ -1,10 +1,12 @@
 """Score records as tables, and translations side by side."""
 
 import csv
+import io
 import json
 from pathlib import Path
 from statistics import mean, stdev
 
+from .files import whole
 from .score import translations_path
 
 
@@ -58,15 +60,20 @@ def tables(records):
 
 
 def write_csv(records, path):
-    """A row for each record, with all of its fields."""
+    """A row for each record, with all of its fields.
+
+    Raises: OSError, with one line, if it can't be written.
+    """
     flat = [{**record, **record["versions"]} for record in records]
     for row in flat:
         del row["versions"]
     fields = dict.fromkeys(key for row in flat for key in row)
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fields)
-        writer.writeheader()
-        writer.writerows(flat)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fields)
+    writer.writeheader()
+    writer.writerows(flat)
+    with whole(path) as file:
+        file.write(table.getvalue().encode())
 
 
 def _quality(system, layers, runs, base):

@@ -40,8 +40,12 @@ def _copy_whole(src_path, dst_path, overwrite=False):
     if PathManager.path_requires_pathmanager(dst_path):
         return _copy(src_path, dst_path, overwrite=overwrite)
     partial = f"{dst_path}.tmp"
-    shutil.copyfile(src_path, partial)
-    _rename_synced(partial, dst_path)
+    try:
+        shutil.copyfile(src_path, partial)
+        _rename_synced(partial, dst_path)
+    except OSError:  # a full disk had better not keep the part
+        Path(partial).unlink(missing_ok=True)
+        raise
     return True
 
 

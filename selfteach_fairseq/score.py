@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .checkpoint import CheckpointError, depth, load, parameters
+from .files import whole
 from .model import TransformerSelfteachModel
 
 _SPEED = re.compile(
@@ -220,12 +221,12 @@ def translations_path(record_path):
 
 
 def write(record, translations, path):
-    """Write `path` (JSON) and the translations beside it."""
-    path = Path(path)
-    for target, text in (
-        (translations_path(path), "".join(line + "\n" for line in translations)),
-        (path, json.dumps(record, indent=2, ensure_ascii=False) + "\n"),
-    ):
-        partial = target.with_name(target.name + ".tmp")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(target)
+    """Write `path` (JSON) and the translations beside it.
+
+    Raises: OSError, with one line, if either can't be written; then both are what they were.
+    """
+    with whole(path) as file:
+        file.write((json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
+        file.flush()  # so that a full disk shows before the translations replace the old ones
+        with whole(translations_path(path)) as text:
+            text.write("".join(line + "\n" for line in translations).encode())

@@ -9,6 +9,7 @@ from fairseq import options
 from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
 TYPES = 37
@@ -47,6 +48,15 @@ def build(*flags, seed=1, **choices):
     there = task()
     torch.manual_seed(seed)
     return there.build_model(cfg.model), there.build_criterion(cfg.criterion)
+
+
+def trainer(*flags, save_dir, seed=1, **choices):
+    """fairseq's trainer of a command line, on the CPU, with plain steps."""
+    cfg = settings("--cpu", "--optimizer", "sgd", "--lr", "0.1", *flags, **choices)
+    cfg.checkpoint.save_dir = str(save_dir)
+    there = task()
+    torch.manual_seed(seed)
+    return Trainer(cfg, there, there.build_model(cfg.model), there.build_criterion(cfg.criterion))
 
 
 def batch(sentences=5, source_length=7, target_length=6, seed=0):

@@ -57,3 +57,28 @@ def test_half_precision_trains_what_can_be_cut(data, tmp_path, precision):
         *("truncate", tmp_path / "checkpoint_last.pt", "--layers", "2x1"),
         *("-o", tmp_path / "student.pt"),
     )
+
+
+def train_on_gpu(data, folder, *flags, **options):
+    words = train_command(data, folder, "--student-layers", "2x1", *flags)
+    return run(*(word for word in words if word != "--cpu"), **options)
+
+
+def test_a_storm_of_overflows_passes(data, tmp_path):
+    """From a loss scale that no gradient fits, fairseq skips updates until it does."""
+    flags = ("--fp16", "--fp16-init-scale", 2**30, "--max-epoch", 8)
+    log = train_on_gpu(data, tmp_path, *flags).stdout
+    assert log.count("gradient overflow detected") > 3
+    model = torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)["model"]
+    assert all(tensor.isfinite().all() for tensor in model.values())
+
+
+@pytest.mark.parametrize("precision", ["--fp16", "--bf16", "--amp"])
+def test_a_run_that_diverges_leaves_the_last_good_checkpoint(data, tmp_path, precision):
+    train_on_gpu(data, tmp_path, precision, "--max-epoch", 1)
+    saved = (tmp_path / "checkpoint_last.pt").read_bytes()
+    flags = (precision, "--lr", 1e30, "--reset-lr-scheduler", "--max-epoch", 99)
+    result = train_on_gpu(data, tmp_path, *flags, check=False)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("training diverged: ")
+    assert (tmp_path / "checkpoint_last.pt").read_bytes() == saved
