@@ -1,13 +1,13 @@
 """The command `selfteach`: what to do with checkpoints once fairseq-train has made them."""
 
 import argparse
-import json
 import logging
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 from . import checkpoint, report, score, truncate
+from .sound import one_line
 from .student import Student
 
 
@@ -30,7 +30,7 @@ def main(arguments=None):
     try:
         args.run(args)
     except (ValueError, OSError) as error:
-        print(f"selfteach {args.command}: {error}", file=sys.stderr)
+        print(f"selfteach {args.command}: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
 
@@ -96,7 +96,7 @@ def _parser():
     command = commands.add_parser("report", help="print score records as tables")
     command.add_argument("records", nargs="+", help="the first is what the others are compared to")
     command.add_argument("--csv", metavar="FILE", help="write all of the records there too")
-    command.add_argument("--sentences", metavar="N", type=int, help="show N translations too")
+    command.add_argument("--sentences", metavar="N", type=_positive, help="show N translations too")
     command.add_argument("--source", metavar="FILE", help="with --sentences: the source text")
     command.set_defaults(run=_report)
 
@@ -174,8 +174,7 @@ def _about(args):
             raise ValueError(f"--about {word}: say system=, seed= or corpus=")
         about[key] = value
     if args.cost:
-        cost = json.loads(Path(args.cost).read_text(encoding="utf-8"))
-        about |= {key: cost[key] for key in ("peak_memory_bytes", "peak_memory_of")}
+        about |= report.read_cost(args.cost)
     return about
 
 
