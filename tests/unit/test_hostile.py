@@ -210,3 +210,39 @@ def test_what_is_no_file(tmp_path, capsys):
     (tmp_path / "device").symlink_to("/dev/zero")
     for name in ("pipe", "device"):
         assert "No file" in refusal(tmp_path / name, capsys)
+
+
+TYPES = "".join(f"t{i} 1\n" for i in range(33)).encode()
+DICTIONARIES = {
+    "another size": (TYPES + b"more 1\n", "has 38 types and the checkpoint 37"),
+    "nothing": (b"", "has 4 types"),
+    "no counts": (TYPES.replace(b" 1", b""), "is no dictionary (Incorrect dictionary format"),
+    "text for a count": (TYPES.replace(b"t5 1", b"t5 x"), "is no dictionary"),
+    "the same twice": (TYPES + b"t5 1\n", "is no dictionary (Duplicate word"),
+    "not UTF-8": (TYPES.replace(b"t5", b"t\xff"), "is no dictionary (Incorrect encoding"),
+    "a line of 10 MB": (b"t" * 10_000_000, "is no dictionary"),
+}
+
+
+@pytest.mark.parametrize("content, message", DICTIONARIES.values(), ids=DICTIONARIES)
+def test_dictionaries_that_do_not_fit(state, tmp_path, capsys, content, message):
+    state["cfg"]["task"].update(source_lang="xx", target_lang="en")
+    torch.save(state, tmp_path / "model.pt")
+    data = tmp_path / 'it\'s "data"'
+    data.mkdir()
+    for language, text in (("xx", TYPES), ("en", content)):
+        (data / f"dict.{language}.txt").write_bytes(text)
+    words = ["score", str(tmp_path / "model.pt"), str(data), "-o", str(tmp_path / "o.json")]
+    assert main(words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{data}/dict.en.txt: {message}" in line
+
+
+@pytest.mark.parametrize("language", [5, ["xx"], "../xx", "x\ny", "-x", ""])
+def test_languages_that_are_none(state, tmp_path, capsys, language):
+    state["cfg"]["task"].update(source_lang=language, target_lang="en")
+    torch.save(state, tmp_path / "model.pt")
+    for name in ("dict.en.txt", "dict.5.txt", "dict.-x.txt"):
+        (tmp_path / name).write_bytes(TYPES)
+    assert main(["score", str(tmp_path / "model.pt"), str(tmp_path), "-o", "o.json"]) == 1
+    assert "has no dict.*.txt" in capsys.readouterr().err
