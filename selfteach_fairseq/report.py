@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from statistics import mean, stdev
 
+from .sound import lines_of
+
 _NUMBERS = (
     *("bleu", "bleu_lc", "chrf", "bytes", "parameters", "sentences_per_second"),
     *("encoder_layers", "decoder_layers"),
@@ -59,18 +61,6 @@ def _is_number(value):
 
 def _is_text(value):
     return isinstance(value, str) and value.isprintable()
-
-
-def lines_of(path):
-    """The lines of a UTF-8 file, which end with \\n alone: a sentence may hold other separators.
-
-    Raises: ValueError if it is not UTF-8.
-    """
-    try:
-        text = Path(path).read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is not UTF-8 (byte {error.start:,}): convert it") from None
-    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
 def translations(path):

@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .checkpoint import depth, load, parameters, save
-from .report import lines_of
-from .sound import CheckpointError, one_line
+from .sound import CheckpointError, lines_of, one_line
 from .truncate import first_layers, truncate
 
 _SPEED = re.compile(

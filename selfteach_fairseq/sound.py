@@ -6,6 +6,7 @@ to is counted first.
 
 import warnings
 from itertools import islice, repeat
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,8 +21,9 @@ from .model import TransformerSelfteachModel
 _MOST_VALUES = {"cfg": 10_000, "args": 10_000}  # fairseq has about a thousand
 _MOST_VALUES_IN_ALL = 200_000  # the optimizer has a few for each parameter
 _MOST_POSITIONS = 2**26  # numbers in the tables of sinusoids, which no checkpoint has
+_MOST_TYPES = 2**20
+_LEAST_IN_LAYER = 12  # tensors
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-_SPECIAL_TYPES = 4  # of fairseq's every dictionary
 _LONGEST = 500  # characters of an error
 
 
@@ -34,6 +36,18 @@ def one_line(error):
     text = "".join(c if c.isprintable() else " " for c in str(error))
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
+
+
+def lines_of(path):
+    """The lines of a UTF-8 file, which end with \\n alone: a sentence may hold other separators.
+
+    Raises: ValueError if it is not UTF-8.
+    """
+    try:
+        text = Path(path).read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 (byte {error.start:,}): convert it") from None
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
 def check_extent(state):
@@ -89,12 +103,11 @@ def check_tensors(model):
     for name, tensor in model.items():
         if not isinstance(name, str) or not torch.is_tensor(tensor):
             raise CheckpointError("its model holds more than tensors")
-        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_nested:
+        strange = tensor.layout != torch.strided or tensor.is_nested or tensor.is_quantized
+        if strange or tensor.device.type != "cpu":
             raise CheckpointError(f"its {name} is no plain tensor")
-        if tensor.dtype not in _DTYPES:
-            raise CheckpointError(f"its {name} is of {tensor.dtype}, not of floating-point numbers")
         there = tensor.untyped_storage().nbytes()
-        if not 0 < tensor.numel() * tensor.element_size() <= there:
+        if tensor.numel() * tensor.element_size() > there:
             raise CheckpointError(f"its {name} claims {tuple(tensor.shape)} out of {there} bytes")
 
 
@@ -114,6 +127,10 @@ def check_fits(settings, model, layers):
 
     Raises: CheckpointError if not.
     """
+    for name, tensor in model.items():
+        if tensor.dtype not in _DTYPES or not tensor.numel():
+            kind = f"{tuple(tensor.shape)} of {tensor.dtype}"
+            raise CheckpointError(f"its {name} is {kind}, not of floating-point numbers")
     try:
         with warnings.catch_warnings(action="ignore"):  # of parameters that take no memory
             built = _build(settings, model, layers)
@@ -132,13 +149,22 @@ def _build(settings, model, layers):
     wanted = [settings.get(f"{side}_layers", there) for side, there in layers.items()]
     if wanted != list(layers.values()):
         raise ValueError(f"{wanted} layers, and {list(layers.values())}")
-    rows = [len(model[f"{side}.embed_tokens.weight"]) for side in layers]
-    source, target = (Dictionary() for _ in rows)
-    for dictionary, types in ((source, rows[0]), (target, rows[1])):
-        dictionary.symbols += [""] * (types - _SPECIAL_TYPES)
-    task = TranslationTask(TranslationConfig(), source, source if len(set(rows)) == 1 else target)
+    if _LEAST_IN_LAYER * sum(layers.values()) > len(model):
+        raise ValueError(f"{list(layers.values())} layers out of {len(model)} tensors")
+    sizes = [len(model[f"{side}.embed_tokens.weight"]) for side in layers]
+    if max(sizes) > _MOST_TYPES:
+        raise ValueError(f"{max(sizes):,} types")
+    dictionaries = {size: _dictionary(size) for size in sizes}  # of one size: the same
+    task = TranslationTask(TranslationConfig(), *(dictionaries[size] for size in sizes))
     with torch.device("meta"):
         return build_model(OmegaConf.create(without_embedding_files(settings)), task)
+
+
+def _dictionary(size):
+    dictionary = Dictionary()
+    for number in range(size - len(dictionary)):
+        dictionary.add_symbol(str(number))
+    return dictionary
 
 
 def without_embedding_files(settings):

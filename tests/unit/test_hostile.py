@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import resource
 import zipfile
 from argparse import Namespace
 
@@ -22,9 +23,14 @@ def state():
     return checkpoint_of(build(*SHARED)[0], *SHARED)
 
 
+def most_memory():
+    """Of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def refusal(path, capsys):
-    """The one line that every command has for a file that it refuses."""
-    output = path.parent / "out.pt"
+    """The one line that every command has for a file that it refuses, in little memory."""
+    output, before = path.parent / "out.pt", most_memory()
     lines = []
     for words in (["truncate", "--layers", "1"], ["average"], ["score", "/nowhere"]):
         command, *options = words
@@ -33,6 +39,7 @@ def refusal(path, capsys):
         assert line.startswith(f"selfteach {command}: ") and len(line) < 700
         lines.append(line.removeprefix(f"selfteach {command}: "))
     assert not output.exists() and len(set(lines)) == 1
+    assert most_memory() - before < 2**30
     return lines[0]
 
 
@@ -84,11 +91,11 @@ MODELS = {
     "a missing name": (lambda m: {k: v for k, v in m.items() if k != WEIGHT}, "Missing key"),
     "a name more": (lambda m: {**m, "encoder.more": torch.ones(1)}, "Unexpected key"),
     "another shape": (lambda m: replaced(m, torch.ones(16, 24)), "size mismatch"),
-    "whole numbers": (lambda m: replaced(m, m[WEIGHT].int()), "is of torch.int32"),
-    "truth values": (lambda m: replaced(m, m[WEIGHT] > 0), "is of torch.bool"),
-    "complex numbers": (lambda m: replaced(m, m[WEIGHT] + 1j), "is of torch.complex64"),
-    "eight bits": (lambda m: replaced(m, m[WEIGHT].to(torch.float8_e5m2)), "is of torch.float8"),
-    "no numbers": (lambda m: replaced(m, torch.ones(0, 16)), "claims (0, 16) out of 0 bytes"),
+    "whole numbers": (lambda m: replaced(m, m[WEIGHT].int()), "of torch.int32, not of"),
+    "truth values": (lambda m: replaced(m, m[WEIGHT] > 0), "of torch.bool"),
+    "complex numbers": (lambda m: replaced(m, m[WEIGHT] + 1j), "of torch.complex64"),
+    "eight bits": (lambda m: replaced(m, m[WEIGHT].to(torch.float8_e5m2)), "of torch.float8"),
+    "no numbers": (lambda m: replaced(m, torch.ones(0, 16)), "is (0, 16) of torch.float32"),
     "one for all": (lambda m: replaced(m, torch.ones(1).expand(2**45, 16)), "out of 4 bytes"),
     "sparse": (lambda m: replaced(m, m[WEIGHT].to_sparse()), "is no plain tensor"),
     "no memory": (lambda m: replaced(m, m[WEIGHT].to("meta")), "is no plain tensor"),
@@ -97,6 +104,10 @@ MODELS = {
     "layer a billion": (
         lambda m: {**m, "encoder.layers.1000000000.fc1.weight": torch.ones(1)},
         "its encoder is no stack",
+    ),
+    "types of nothing": (
+        lambda m: {**m, "encoder.embed_tokens.weight": torch.ones(2**21, 1, dtype=torch.half)},
+        "2,097,152 types",
     ),
     "embeddings without a dimension": (
         lambda m: {k: torch.tensor(1.0) if "embed" in k else v for k, v in m.items()},
@@ -109,6 +120,14 @@ MODELS = {
 def test_models_that_are_not_the_settings(state, tmp_path, capsys, change, message):
     torch.save({**state, "model": change(state["model"])}, tmp_path / "model.pt")
     assert message in refusal(tmp_path / "model.pt", capsys)
+
+
+def test_layers_of_nothing(state, tmp_path, capsys):
+    names = {f"encoder.layers.{i}.x": state["model"][WEIGHT] for i in range(30_000)}
+    state["model"].update(names)
+    state["cfg"]["model"]["encoder_layers"] = 30_000
+    torch.save(state, tmp_path / "model.pt")
+    assert "[30000, 3] layers out of 301" in refusal(tmp_path / "model.pt", capsys)
 
 
 OLD = {"arch": "transformer", "task": "translation", "criterion": "cross_entropy"}
@@ -210,39 +229,3 @@ def test_what_is_no_file(tmp_path, capsys):
     (tmp_path / "device").symlink_to("/dev/zero")
     for name in ("pipe", "device"):
         assert "No file" in refusal(tmp_path / name, capsys)
-
-
-TYPES = "".join(f"t{i} 1\n" for i in range(33)).encode()
-DICTIONARIES = {
-    "another size": (TYPES + b"more 1\n", "has 38 types and the checkpoint 37"),
-    "nothing": (b"", "has 4 types"),
-    "no counts": (TYPES.replace(b" 1", b""), "is no dictionary (Incorrect dictionary format"),
-    "text for a count": (TYPES.replace(b"t5 1", b"t5 x"), "is no dictionary"),
-    "the same twice": (TYPES + b"t5 1\n", "is no dictionary (Duplicate word"),
-    "not UTF-8": (TYPES.replace(b"t5", b"t\xff"), "is no dictionary (Incorrect encoding"),
-    "a line of 10 MB": (b"t" * 10_000_000, "is no dictionary"),
-}
-
-
-@pytest.mark.parametrize("content, message", DICTIONARIES.values(), ids=DICTIONARIES)
-def test_dictionaries_that_do_not_fit(state, tmp_path, capsys, content, message):
-    state["cfg"]["task"].update(source_lang="xx", target_lang="en")
-    torch.save(state, tmp_path / "model.pt")
-    data = tmp_path / 'it\'s "data"'
-    data.mkdir()
-    for language, text in (("xx", TYPES), ("en", content)):
-        (data / f"dict.{language}.txt").write_bytes(text)
-    words = ["score", str(tmp_path / "model.pt"), str(data), "-o", str(tmp_path / "o.json")]
-    assert main(words) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f"{data}/dict.en.txt: {message}" in line
-
-
-@pytest.mark.parametrize("language", [5, ["xx"], "../xx", "x\ny", "-x", ""])
-def test_languages_that_are_none(state, tmp_path, capsys, language):
-    state["cfg"]["task"].update(source_lang=language, target_lang="en")
-    torch.save(state, tmp_path / "model.pt")
-    for name in ("dict.en.txt", "dict.5.txt", "dict.-x.txt"):
-        (tmp_path / name).write_bytes(TYPES)
-    assert main(["score", str(tmp_path / "model.pt"), str(tmp_path), "-o", "o.json"]) == 1
-    assert "has no dict.*.txt" in capsys.readouterr().err
