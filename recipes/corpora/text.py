@@ -28,19 +28,17 @@ def read_lines(path: Path) -> list[str]:
         if not path.is_file():
             path.stat()  # an error where nothing is there
             raise CorpusError(f"{path}: is no file: copy its content to one")
-        most = most_unpacked(path.stat().st_size)
+        packed = path.stat().st_size
+        most = max(LEAST_LIMIT, MAX_RATIO * packed)  # a file made to fill memory has more
         with OPENERS.get(path.suffix, open)(path, "rb") as file:
             content = file.read(most + 1)
         if len(content) > most:
             raise CorpusError(f"{path}: unpacks to over {most:,} bytes, too many to be text")
+        if (lines := content.count(b"\n")) > max(LEAST_LIMIT, packed):
+            raise CorpusError(f"{path}: {packed:,} bytes unpack to {lines:,} lines, too many")
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise CorpusError(f"{path}: is no intact {path.suffix} file ({error})") from None
     return decode(content, path).removeprefix("\ufeff").removesuffix("\n").split("\n")
-
-
-def most_unpacked(packed: int) -> int:
-    """How many bytes so many packed ones can be of text; a file made to fill memory has more."""
-    return max(LEAST_LIMIT, MAX_RATIO * packed)
 
 
 def decode(content: bytes, name: Path | str) -> str:

@@ -99,6 +99,10 @@ def broken(folder):
     for name, pack in (("bomb.gz", gzip.compress), ("bomb.xz", lzma.compress)):
         (folder / name).write_bytes(pack(bytes(2**24)))
         yield f"{name}: unpacks to over 4,194,304 bytes", (str(folder / name), en)
+    blank = folder / "blank.gz"
+    parts = b"\n" * 5_000_000, os.urandom(50_000).hex().encode()
+    blank.write_bytes(b"".join(map(gzip.compress, parts)))
+    yield "blank.gz: .* unpack to 5,000,000 lines, too many", (str(blank), en)
     for end in (".gz", ".xz"):
         (folder / f"not{end}").write_bytes(b"text\n" * 100)
         yield f"not{end}: is no intact {end} file", (str(folder / f"not{end}"), en)
