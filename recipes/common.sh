@@ -22,6 +22,7 @@ if [[ ${SETTINGS:-} ]]; then
     source "$SETTINGS"
 fi
 work=${WORK:-$root/work/$corpus}
+if [[ $work == *[,:]* ]]; then fail "WORK=$work: fairseq ends a path at a comma or colon: choose another"; fi
 types=${TYPES:-$types}          # size of the joint vocabulary
 layers=${LAYERS:-$layers}       # of the full model: 6, or 12x6
 students=${STUDENTS:-$students} # "3 2": trained all at once, and cut out

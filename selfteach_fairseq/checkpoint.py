@@ -1,8 +1,11 @@
 """fairseq checkpoints as files: read safely, averaged, written whole or not at all."""
 
+import errno
+import math
 import os
 import pickle
 import re
+import stat
 import warnings
 import zipfile
 from argparse import Namespace
@@ -14,6 +17,15 @@ from fairseq import checkpoint_utils
 from omegaconf import DictConfig, OmegaConf
 
 from .files import whole
+from .sound import (
+    CheckpointError,
+    check_extent,
+    check_fits,
+    check_structure,
+    check_tensors,
+    is_transformer,
+    without_embedding_files,
+)
 from .student import Student
 
 # Where a Transformer keeps its embeddings: often the same ones, stored up to three times.
@@ -22,13 +34,8 @@ _EMBEDDINGS = (
     "decoder.embed_tokens.weight",
     "decoder.output_projection.weight",
 )
-
-
 _NOT_LEARNT = ("version", "_float_tensor")
-
-
-class CheckpointError(ValueError):
-    """A file that can't be used: says in one line what is wrong and what to do."""
+_ZIP = b"PK\x03\x04"
 
 
 def load(path):
@@ -63,40 +70,63 @@ def read(path):
 def _check_archive(path):
     """torch.load does not notice a flipped bit in a weight; the zip archive's checksums do."""
     try:
-        if not zipfile.is_zipfile(path):
-            open(path, "rb").close()  # may be in torch's older format: the loader tells
-            return
-        with zipfile.ZipFile(path) as archive:
-            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                raise CheckpointError(f"{path}: compressed, as torch's checkpoints never are")
-            damaged = archive.testzip()
+        size = _size(path)
+        with open(path, "rb") as file:
+            if file.read(len(_ZIP)) != _ZIP:
+                return  # may be in torch's older format: the loader tells
+        fault = _fault(path, size)
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
-        damaged = "its archive"
-    if damaged:
-        raise CheckpointError(f"{path}: damaged ({damaged}): copy it again")
+    except Exception:  # which one zipfile raises depends on where the file goes wrong
+        fault = "damaged (its archive): copy it again"
+    if fault:
+        raise CheckpointError(f"{path}: {fault}")
+
+
+def _size(path):
+    """In bytes. Raises: OSError for what is no file: a pipe or a device may never end."""
+    there = os.stat(path)
+    if not stat.S_ISREG(there.st_mode):
+        raise OSError(errno.EINVAL, "Is a directory" if stat.S_ISDIR(there.st_mode) else "No file")
+    return there.st_size
+
+
+def _fault(path, size):
+    if not zipfile.is_zipfile(path):
+        return "not a checkpoint, or cut short: copy it again"
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            return "compressed, as torch's checkpoints never are"
+        # Members that share their bytes would unpack to more than the file has.
+        shared = sum(member.file_size for member in members) > size
+        damaged = "its archive" if shared else archive.testzip()
+    return f"damaged ({damaged}): copy it again" if damaged else None
 
 
 def _as_current(state, path):
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise CheckpointError(f"{path}: holds no fairseq model")
     try:
+        check_extent(state)
         if state.get("cfg") is None:  # from before fairseq 0.10
             state = checkpoint_utils._upgrade_state_dict(state)
         state = plain(state)
-        state["optimizer_history"][-1]["num_updates"]
-        state["cfg"]["model"]["_name"]
-        state["cfg"]["task"]["_name"]
+        check_structure(state)
         extra = state.get("extra_state") or {}
         if "previous_training_time" in extra:  # of several workers fairseq saves a tensor
-            extra["previous_training_time"] = float(extra["previous_training_time"])
+            seconds = extra["previous_training_time"] = float(extra["previous_training_time"])
+            if not math.isfinite(seconds):
+                raise CheckpointError(f"has trained for {seconds} seconds: save it anew")
+        check_tensors(state["model"])
+        if is_transformer(state["cfg"]["model"]):
+            layers = depth(state["model"])
+            layers = {"encoder": layers.encoder_layers, "decoder": layers.decoder_layers}
+            check_fits(state["cfg"]["model"], state["model"], layers)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except Exception:  # whatever a foreign structure breaks in fairseq's upgrade
         raise CheckpointError(f"{path}: lacks settings that fairseq's checkpoints have") from None
-    if not all(torch.is_tensor(tensor) for tensor in state["model"].values()):
-        raise CheckpointError(f"{path}: its model holds more than tensors")
     tie_embeddings(state["model"])
     return state
 
@@ -107,7 +137,7 @@ def plain(value):
     Raises: CheckpointError for an object of another type.
     """
     if isinstance(value, np.generic | np.ndarray):  # first: numpy's float64 is a float, too
-        return value.tolist()
+        return plain(value.tolist())
     if value is None or isinstance(value, bool | int | float | str | torch.Tensor):
         return value
     if isinstance(value, DictConfig):
@@ -133,11 +163,11 @@ def tie_embeddings(model):
 
 def without_training_state(state):
     """What it takes to translate with a checkpoint or to fine-tune it: no optimizer state."""
-    extra = state.get("extra_state") or {}
+    cfg, extra = state["cfg"], state.get("extra_state") or {}
     kept = ("train_iterator", "previous_training_time")
     return {
         "args": None,
-        "cfg": state["cfg"],
+        "cfg": {**cfg, "model": without_embedding_files(cfg["model"])},
         "model": state["model"],
         "criterion": None,
         "optimizer_history": state["optimizer_history"][-1:],

@@ -1,13 +1,13 @@
 """The command `selfteach`: what to do with checkpoints once fairseq-train has made them."""
 
 import argparse
-import json
 import logging
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 from . import checkpoint, report, score, truncate
+from .sound import one_line
 from .student import Student
 
 
@@ -33,7 +33,7 @@ def main(arguments=None):
     try:
         args.run(args)
     except (ValueError, OSError) as error:
-        print(f"selfteach {args.command}: {error}", file=sys.stderr)
+        print(f"selfteach {args.command}: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
 
@@ -178,8 +178,7 @@ def _about(args):
             raise ValueError(f"--about {word}: say system=, seed= or corpus=")
         about[key] = value
     if args.cost:
-        cost = json.loads(Path(args.cost).read_text(encoding="utf-8"))
-        about |= {key: cost[key] for key in ("peak_memory_bytes", "peak_memory_of")}
+        about |= report.read_cost(args.cost)
     return about
 
 

@@ -8,28 +8,72 @@ from statistics import mean, stdev
 
 from .files import whole
 from .score import translations_path
+from .sound import lines_of
+
+_NUMBERS = (
+    *("bleu", "bleu_lc", "chrf", "bytes", "parameters", "sentences_per_second"),
+    *("encoder_layers", "decoder_layers"),
+)
+_OPTIONAL_NUMBERS = ("training_seconds", "peak_memory_bytes")
+_LARGEST = 2**63  # what the tables could not hold, nor a file be
 
 
 def read(path):
     """Raises: ValueError if there is no score record in the file."""
+    record = read_json(path)
+    record = {"system": Path(path).stem, **record}
+    wrong = [name for name in _NUMBERS if not _is_number(record.get(name))]
+    optional = {name: record.get(name) for name in _OPTIONAL_NUMBERS}
+    wrong += [n for n, value in optional.items() if value is not None and not _is_number(value)]
+    wrong += [n for n in ("system", "bleu_signature") if not _is_text(record.get(n))]
+    versions = record.get("versions")
+    if not isinstance(versions, dict) or not all(map(_is_text, versions.values())):
+        wrong.append("versions")
+    wrong += [n for n in record if n != "versions" and isinstance(record[n], list | dict)]
+    if wrong:
+        raise ValueError(
+            f"{path}: no record of `selfteach score`: its {wrong[0]} is not that of one"
+        )
+    return record
+
+
+def read_cost(path):
+    """What recipes/measure.py has measured. Raises: ValueError if it is not in the file."""
+    cost = read_json(path)
+    kept = {name: cost.get(name) for name in ("peak_memory_bytes", "peak_memory_of")}
+    if not _is_number(kept["peak_memory_bytes"]) or not _is_text(kept["peak_memory_of"]):
+        raise ValueError(f"{path}: has no peak_memory_bytes and peak_memory_of: measure again")
+    return kept
+
+
+def read_json(path):
+    """The object in a JSON file. Raises: ValueError if there is none."""
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-        record["bleu"] + record["bleu_lc"] + record["chrf"]
-        record["bytes"] + record["sentences_per_second"]
-        record["encoder_layers"], record["decoder_layers"], record["training_seconds"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path}: no record of `selfteach score`") from None
-    return {"system": Path(path).stem, **record}
+        content = json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path}: no JSON: make it again") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: its JSON is no object: make it again")
+    return content
+
+
+def _is_number(value):
+    """Finite, not negative, and no truth value, which is a number to Python."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LARGEST
+
+
+def _is_text(value):
+    return isinstance(value, str) and value.isprintable()
 
 
 def translations(path):
     """The translations that `selfteach score` wrote beside a record."""
-    return translations_path(path).read_text(encoding="utf-8").splitlines()
+    return lines_of(translations_path(path))
 
 
 def sentences(paths, source, count):
     """Some source sentences, evenly spread over the file, with each record's translation."""
-    sources = Path(source).read_text(encoding="utf-8").splitlines()
+    sources = lines_of(source)
     systems = {"source": sources, **{Path(path).stem: translations(path) for path in paths}}
     for name, lines in systems.items():
         if len(lines) != len(sources):
@@ -73,7 +117,7 @@ def write_csv(records, path):
     writer.writeheader()
     writer.writerows(flat)
     with whole(path) as file:
-        file.write(table.getvalue().encode())
+        file.write(table.getvalue().encode(errors="backslashreplace"))
 
 
 def _quality(system, layers, runs, base):
@@ -99,7 +143,7 @@ def _cost(system, layers, runs, base):
         "layers": layers,
         "file": f"{runs[0]['bytes'] / 1e6:.1f} MB",
         "sent./s": f"{speed:.0f}",
-        "speed": f"{speed / of:.2f} x",
+        "speed": f"{speed / of:.2f} x" if of else "-",
         "training": _duration(seconds) if seconds else "-",
         "memory": f"{memory / 1e9:.2f} GB" if memory else "-",
     }

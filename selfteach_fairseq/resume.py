@@ -14,7 +14,8 @@ from pathlib import Path
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 
-from .checkpoint import CheckpointError, load, read
+from .checkpoint import load
+from .sound import CheckpointError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -61,18 +62,30 @@ def _load_checkpoint(cfg, trainer, **options):
     validations there have been without a gain, so that after a restart it waits longer; and it
     divides the text into other batches than before.
 
-    Raises: SystemExit, with one line, if the file is damaged and there is none to replace it.
+    Raises: SystemExit, with one line, if the file is damaged and there is none to replace it, or
+        if it is of another model.
     """
     path = _path(cfg)
-    if trainer.data_parallel_rank == 0 and path.is_file():
+    if trainer.data_parallel_rank == 0 and path.exists():
         _repair(path)
     if not hasattr(trainer.task, "get_checkpoint_dict"):
         trainer.task.get_checkpoint_dict = _patience
     one_cut = not (
         options.get("disable_iterator_cache") or trainer.cfg.dataset.update_epoch_batch_itr
     )
-    with _batches_of_the_first_epoch(trainer) if one_cut else nullcontext():
-        extra_state, epoch_itr = _fairseq_load_checkpoint(cfg, trainer, **options)
+    try:
+        with _batches_of_the_first_epoch(trainer) if one_cut else nullcontext():
+            extra_state, epoch_itr = _fairseq_load_checkpoint(cfg, trainer, **options)
+    except OSError:
+        raise
+    except Exception as error:  # fairseq raises that, for a model of another shape
+        if not path.exists():
+            raise
+        why = one_line(error.__context__ or error)
+        raise SystemExit(
+            f"{path}: does not fit this training ({why}): use the settings and the data that it "
+            "was made with, or another --save-dir"
+        ) from None
     is_new = path == Path(cfg.finetune_from_model or "")
     if extra_state and not (is_new or cfg.reset_meters or cfg.reset_optimizer):
         _early_stopping().update(extra_state.get(_PATIENCE, {}))
@@ -105,7 +118,7 @@ def _path(cfg):
 
 def _repair(path):
     try:
-        read(path)
+        load(path)
     except CheckpointError as error:
         good = newest_sound(path.parent) if path.name == _LAST else None
         if good is None:

@@ -12,19 +12,20 @@ from pathlib import Path
 import torch
 from fairseq.data import Dictionary
 from fairseq.data.data_utils import infer_language_pair
-from fairseq.models import ARCH_MODEL_REGISTRY
 from sacrebleu.metrics import BLEU, CHRF
 from tqdm import tqdm
 
 from . import __version__
-from .checkpoint import CheckpointError, depth, load, parameters
+from .checkpoint import depth, load, parameters, save
 from .files import whole
-from .model import TransformerSelfteachModel
+from .sound import CheckpointError, lines_of, one_line
+from .truncate import first_layers, truncate
 
 _SPEED = re.compile(
     r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s "
     r"\(([\d.]+) sentences/s, ([\d.]+) tokens/s\)"
 )
+_LANGUAGE = re.compile(r"\w[\w-]*")
 _PROGRESS = re.compile(r":\s+(\d+) / (\d+) wps=")
 
 
@@ -44,22 +45,27 @@ def score(checkpoint, data, *, subset, beam, lenpen, batch_size, references, rep
     Raises: CheckpointError for a checkpoint, dictionary or reference that doesn't fit.
     """
     state = load(checkpoint)
+    try:
+        stock = truncate(state, first_layers(depth(state["model"])))
+    except CheckpointError as error:
+        raise CheckpointError(f"{checkpoint}: {error}") from None
     source, target = _languages(state["cfg"]["task"], data)
     dictionary = _check_dictionaries(state, data, source, target)
-    given = None
-    if references is not None:
-        given = Path(references).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    given = None if references is None else lines_of(references)
     command = [
-        *("--path", str(checkpoint), "--gen-subset", subset, "--task", "translation"),
+        *("--gen-subset", subset, "--task", "translation"),
         *("--source-lang", source, "--target-lang", target),
         *("--beam", str(beam), "--lenpen", str(lenpen), "--batch-size", str(batch_size)),
         # By default fairseq leaves out the last sentences, up to seven (its issue 5036).
         *("--required-batch-size-multiple", "1"),
         *(*_joining(dictionary), *options),
     ]
-    if ARCH_MODEL_REGISTRY.get(state["cfg"]["model"]["_name"]) is TransformerSelfteachModel:
-        command += ["--user-dir", str(Path(__file__).parent)]
-    runs = [_generate(data, subset, command) for _ in range(repeat)]
+    with tempfile.TemporaryDirectory() as folder:
+        # Not the file itself: fairseq would read other settings than load(), where a file has
+        # several, and take a colon in its path as the end of it.
+        save(stock, Path(folder, "model.pt"))
+        Path(folder, "data").symlink_to(Path(data).absolute())
+        runs = [_generate(folder, subset, command) for _ in range(repeat)]
     translations, targets, speed = sorted(runs, key=lambda run: run[2]["seconds"])[repeat // 2]
     if given is not None:
         if len(given) != len(translations):
@@ -97,9 +103,10 @@ def _languages(task, data):
     if (not source or not target) and Path(data).is_dir():
         source, target = infer_language_pair(str(data))
     for language in (source, target):
-        if not (Path(data) / f"dict.{language}.txt").is_file():
+        named = language if isinstance(language, str) and _LANGUAGE.fullmatch(language) else "*"
+        if not (Path(data) / f"dict.{named}.txt").is_file():
             raise CheckpointError(
-                f"{data}: has no dict.{language or '*'}.txt: name the folder that "
+                f"{data}: has no dict.{named}.txt: name the folder that "
                 "fairseq-preprocess made for the checkpoint's languages"
             )
     return source, target
@@ -109,7 +116,12 @@ def _check_dictionaries(state, data, source, target):
     """Returns the target dictionary. Raises: CheckpointError if one does not fit the model."""
     for side, language in (("encoder", source), ("decoder", target)):
         path = Path(data) / f"dict.{language}.txt"
-        dictionary = Dictionary.load(str(path))
+        try:
+            dictionary = Dictionary.load(str(path))
+        except Exception as error:  # fairseq raises that, and others
+            raise CheckpointError(
+                f"{path}: is no dictionary ({one_line(error)}): run fairseq-preprocess again"
+            ) from None
         types, rows = len(dictionary), state["model"][f"{side}.embed_tokens.weight"].size(0)
         # Of merged embeddings each dictionary fills a part only.
         if types != rows and not state["cfg"]["model"].get("merge_src_tgt_embed"):
@@ -129,19 +141,22 @@ def _joining(dictionary):
     return ()
 
 
-def _generate(data, subset, options):
-    """Run fairseq-generate: translations and targets in the order of the data, and the speed."""
-    with tempfile.TemporaryDirectory() as results:
-        command = [sys.executable, "-m", "fairseq_cli.generate", str(data), *options]
-        log = _run(
-            [*command, "--results-path", results, "--log-format", "simple", "--log-interval", "1"]
-        )
+def _generate(folder, subset, options):
+    """Run fairseq-generate: translations and targets in the order of the data, and the speed.
+
+    Args:
+        folder: with model.pt and data
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as results:
+        command = [sys.executable, "-m", "fairseq_cli.generate", f"{folder}/data", *options]
+        command += ["--path", f"{folder}/model.pt", "--results-path", results]
+        log = _run([*command, "--log-format", "simple", "--log-interval", "1"])
         output = Path(results) / f"generate-{subset}.txt"
         text = output.read_text(encoding="utf-8") if output.is_file() else ""
     speed = _SPEED.search(log) or _SPEED.search(text)  # which one depends on who set up logging
     if not speed:
-        why = log.strip().split("\n")[-1]
-        raise CheckpointError(f"fairseq-generate failed: {why} (the command: {' '.join(command)})")
+        why = one_line(log.strip().split("\n")[-1])
+        raise CheckpointError(f"fairseq-generate failed: {why}")
 
     lines = {"T": {}, "D": {}}
     for line in text.split("\n"):

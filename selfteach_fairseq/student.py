@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-_SPEC = re.compile(r"(\d+)(?:x(\d+))?")
+_SPEC = re.compile(r"(\d{1,4})(?:x(\d{1,4}))?")
 
 
 class Student(NamedTuple):
@@ -24,7 +24,7 @@ class Student(NamedTuple):
         match = _SPEC.fullmatch(spec.strip())
         if not match:
             raise ValueError(
-                f"'{spec}' is no choice of layers: write 3, or 6x3 for encoder x decoder"
+                f"{spec!r} is no choice of layers: write 3, or 6x3 for encoder x decoder"
             )
         encoder_layers = int(match[1])
         return cls(encoder_layers, int(match[2] or encoder_layers))
@@ -47,5 +47,5 @@ def parse_students(specs):
     students = tuple(Student.parse(spec) for spec in specs.split(","))
     repeated = sorted({str(student) for student in students if students.count(student) > 1})
     if repeated:
-        raise ValueError(f"'{specs}' names {', '.join(repeated)} more than once: name it once")
+        raise ValueError(f"{specs!r} names {', '.join(repeated)} more than once: name it once")
     return students

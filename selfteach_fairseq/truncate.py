@@ -5,11 +5,10 @@ from argparse import Namespace
 from itertools import pairwise
 
 import torch
-from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
-from fairseq.models.transformer import TransformerModel
+from fairseq.models import ARCH_CONFIG_REGISTRY
 
-from .checkpoint import CheckpointError, depth, without_training_state
-from .model import TransformerSelfteachModel
+from .checkpoint import depth, without_training_state
+from .sound import CheckpointError, is_transformer
 
 _LAYER = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.(.+)")
 _PLAIN_CRITERION = "label_smoothed_cross_entropy"
@@ -34,12 +33,12 @@ def truncate(state, keep, fp16=False):
 
     Raises: CheckpointError for another architecture or a choice of layers that isn't there.
     """
-    settings = _stock_settings(state["cfg"]["model"])
+    cut = without_training_state(state)
+    settings = _stock_settings(cut["cfg"]["model"])
     there = depth(state["model"])._asdict()
     for side, layers in keep.items():
         _check_choice(side, layers, there[f"{side}_layers"])
         settings[f"{side}_layers"] = len(layers)
-    cut = without_training_state(state)
     cut["cfg"] = {**state["cfg"], **_stock_surroundings(state["cfg"]), "model": settings}
     cut["model"] = _keep_layers(state["model"], keep)
     if fp16:
@@ -50,10 +49,10 @@ def truncate(state, keep, fp16=False):
 def _stock_settings(settings):
     """The model's settings as those of fairseq's `transformer`, every one of them spelt out."""
     name = settings["_name"]
-    if ARCH_MODEL_REGISTRY.get(name) not in (TransformerModel, TransformerSelfteachModel):
+    if not is_transformer(settings):
         raise CheckpointError(
             f"is of architecture {name}: only fairseq's transformer* and transformer_selfteach* "
-            "can be truncated"
+            "can be cut or scored"
         )
     settings = Namespace(**settings)
     ARCH_CONFIG_REGISTRY[name](settings)
@@ -61,7 +60,6 @@ def _stock_settings(settings):
     for side in ("encoder", "decoder"):
         settings[f"{side}_layerdrop"] = 0
         settings[f"{side}_layers_to_keep"] = None
-        settings[f"{side}_embed_path"] = None  # the file was read before training, once
     return settings
 
 

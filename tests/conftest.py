@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -13,6 +14,9 @@ ROOT = Path(__file__).parent.parent
 USER_DIR = ROOT / "selfteach_fairseq"
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent), str(ROOT / "recipes" / "corpora")]
 torch.set_num_threads(1)
+# The same examples every time, however busy the machine is.
+hypothesis.settings.register_profile("ours", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("ours")
 
 import selfteach_fairseq  # noqa: E402, F401  registers what the tests build
 

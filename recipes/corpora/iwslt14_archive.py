@@ -1,13 +1,17 @@
 """Read one language pair's files out of an IWSLT14 archive, without unpacking it to disk."""
 
+import gzip
 import io
+import os
 import re
 import tarfile
 import zlib
 
 from text import CorpusError
 
-MAX_BYTES = 2**28  # of one member, unpacked; the release's largest has 25 MB
+MAX_RATIO = 20  # of unpacked to packed bytes; the release's text has 4
+LEAST_LIMIT = 2**22  # bytes that may always be unpacked
+BLOCK = 2**18
 TESTS = ("dev2010", "TEDX.dev2012", "tst2010", "tst2011", "tst2012")  # in the order of fairseq
 
 
@@ -19,13 +23,16 @@ def read(path, language):
     pair = f"{language}-en"
     wanted = _names(language)
     try:
-        with tarfile.open(path, "r:gz") as archive:
-            files = _members(archive, wanted | {f"{pair}.tgz"})
-            inner = files.pop(f"{pair}.tgz", None)
-            if inner is not None:
-                with tarfile.open(fileobj=io.BytesIO(inner), mode="r:gz") as nested:
-                    files = _members(nested, wanted)
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        with open(path, "rb") as packed:
+            files = _members(packed, os.fstat(packed.fileno()).st_size, wanted | {f"{pair}.tgz"})
+        inner = files.pop(f"{pair}.tgz", None)
+        if inner is not None:
+            files = _members(io.BytesIO(inner), len(inner), wanted)
+    except CorpusError as error:
+        raise CorpusError(f"{path}: {error}: fetch it again") from None
+    except FileNotFoundError:
+        raise
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
         raise CorpusError(f"{path}: is no intact archive ({error}): fetch it again") from None
     missing = sorted(wanted - files.keys() - _optional(language))
     if len(missing) == len(wanted - _optional(language)):
@@ -54,15 +61,33 @@ def _optional(language):
     return set() if language == "de" else set(test_names(language, "TEDX.dev2012"))
 
 
-def _members(archive, wanted):
+class _Unpacked:
+    """A gzip stream that ends in an error where it has more bytes than such an archive has."""
+
+    def __init__(self, packed, size):
+        self.stream = gzip.GzipFile(fileobj=packed)
+        self.most = self.left = max(LEAST_LIMIT, MAX_RATIO * size)
+
+    def read(self, size):
+        block = self.stream.read(min(size, self.left + 1))
+        self.left -= len(block)
+        if self.left < 0:
+            raise CorpusError(f"unpacks to over {self.most:,} bytes, too many to be the corpus")
+        return block
+
+
+def _members(packed, size, wanted):
     """The wanted regular files, whatever folder they are in; nothing is written to disk."""
     files = {}
-    for member in archive:
-        name = re.sub(r".*/", "", member.name)
-        if member.isfile() and name in wanted:
-            if member.size > MAX_BYTES:
-                raise CorpusError(
-                    f"{member.name}: {member.size:,} bytes, too many to be the corpus"
-                )
-            files[name] = archive.extractfile(member).read()
+    unpacked = _Unpacked(packed, size)
+    with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+        for member in archive:
+            name = re.sub(r".*/", "", member.name, flags=re.S)
+            if name not in wanted or not member.isfile() or member.issparse():
+                continue
+            content = archive.extractfile(member).read()
+            if files.setdefault(name, content) != content:
+                raise CorpusError(f"has two {name} that differ")
+    while unpacked.read(BLOCK):  # the checksum is at the end
+        pass
     return files

@@ -14,9 +14,8 @@ from text import CorpusError, decode
 _TAG = re.compile(r"\s*<(/?\w+)[^>]*>")
 _KEPT = ("title", "description")
 _DROPPED = ("url", "keywords", "talkid", "speaker", "translator", "reviewer", "doc", "/doc")
-_ELEMENT = re.compile(
-    r'<doc\b[^>]*\bdocid="([^"]*)"|<seg\b[^>]*\bid="?(\w+)"?[^>]*>(.*?)</seg>', re.S
-)
+_MARK = re.compile(r"<(/?seg|doc)\b([^<>]*)>")
+_ID = re.compile(r'\bid="?(\w+)')
 
 
 class Text(NamedTuple):
@@ -41,31 +40,41 @@ def training(content, name):
         if kind in _DROPPED:
             talk += kind == "url"
         elif kind in _KEPT:
-            text = line[tag.end() :]
-            while f"</{kind}>" not in text:  # a description may go over several lines
+            parts = [line[tag.end() :]]
+            while f"</{kind}>" not in parts[-1]:  # a description may go over several lines
                 _, following = next(lines, (None, None))
                 if following is None:
                     raise CorpusError(f"{name}, line {number}: <{kind}> without its end")
-                text += " " + following
-            found.append(Text(number, talk, kind, _plain(text.split(f"</{kind}>")[0])))
+                parts.append(following)
+            parts[-1] = parts[-1].split(f"</{kind}>")[0]
+            found.append(Text(number, talk, kind, _plain(" ".join(parts), name, number)))
         else:  # an empty one too: on the other side there may be text
-            found.append(Text(number, talk, "sentence", _plain(line)))
+            found.append(Text(number, talk, "sentence", _plain(line, name, number)))
     return found
 
 
 def test(content, name):
     """The segments of a test set. Raises: CorpusError if it is not UTF-8 or has none."""
     text = decode(content, name)
-    found, talk, line, read = [], 0, 1, 0
-    for element in _ELEMENT.finditer(text):
-        line += text.count("\n", read, element.start())
-        read = element.start()
-        if element[2] is None:
-            talk += 1
-        else:
+    found, talk, line, read, opened = [], 0, 1, 0, None
+    for mark in _MARK.finditer(text):
+        line += text.count("\n", read, mark.start())
+        read = mark.start()
+        if mark[1] == "seg":
+            if opened:
+                break
+            number = _ID.search(mark[2])
+            opened = Text(line, talk, f"segment {number[1] if number else '?'}", "")
+            start = mark.end()
+        elif mark[1] == "/seg" and opened:
             # The training text has straight apostrophes; fairseq's recipe straightens these too.
-            sentence = _plain(element[3]).replace("\u2019", "'")
-            found.append(Text(line, talk, f"segment {element[2]}", sentence))
+            sentence = _plain(text[start : mark.start()], name, line).replace("\u2019", "'")
+            found.append(opened._replace(sentence=sentence))
+            opened = None
+        elif mark[1] == "doc" and "docid=" in mark[2] and not opened:
+            talk += 1
+    if opened:
+        raise CorpusError(f"{name}, line {opened.line}: <seg> without its end")
     if not found:
         raise CorpusError(f"{name}: has no <seg>: is it a test set of IWSLT14?")
     return found
@@ -91,5 +100,8 @@ def _place(name, text):
     return f"{name}, line {text.line}, has a {text.kind} of talk {text.talk}"
 
 
-def _plain(text):
-    return " ".join(html.unescape(text).split())
+def _plain(text, name, line):
+    try:
+        return " ".join(html.unescape(text).split())
+    except ValueError:  # Python reads no number of over 4,300 digits
+        raise CorpusError(f"{name}, line {line}: has an entity that is no character") from None

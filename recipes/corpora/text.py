@@ -9,6 +9,8 @@ from pathlib import Path
 
 SPLITS = ("train", "valid", "test")
 OPENERS = {".gz": gzip.open, ".xz": lzma.open}
+MAX_RATIO = 100  # of unpacked to packed text; what is translated has 3 to 20
+LEAST_LIMIT = 2**22  # bytes that may always be unpacked
 
 Pair = tuple[str, str]
 
@@ -23,20 +25,36 @@ def read_lines(path: Path) -> list[str]:
     Raises: CorpusError, with the line, if it is not UTF-8 or not intact; OSError if unreadable.
     """
     try:
+        if not path.is_file():
+            path.stat()  # an error where nothing is there
+            raise CorpusError(f"{path}: is no file: copy its content to one")
+        packed = path.stat().st_size
+        most = max(LEAST_LIMIT, MAX_RATIO * packed)  # a file made to fill memory has more
         with OPENERS.get(path.suffix, open)(path, "rb") as file:
-            content = file.read()
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise CorpusError(f"{path}: unpacks to over {most:,} bytes, too many to be text")
+        if (lines := content.count(b"\n")) > max(LEAST_LIMIT, packed):
+            raise CorpusError(f"{path}: {packed:,} bytes unpack to {lines:,} lines, too many")
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise CorpusError(f"{path}: is no intact {path.suffix} file ({error})") from None
     return decode(content, path).removeprefix("\ufeff").removesuffix("\n").split("\n")
 
 
 def decode(content: bytes, name: Path | str) -> str:
-    """Text with \\n as its line end. Raises: CorpusError, with the line, if it is not UTF-8."""
+    """Text with \\n as its line end.
+
+    Raises: CorpusError, with the line, if it is not UTF-8 or has a NUL, as UTF-16 and binary data.
+    """
+    where, fault = content.find(b"\0"), "has a NUL byte, which text has not: remove it"
     try:
-        return content.decode().replace("\r\n", "\n")
+        text = content.decode()
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise CorpusError(f"{name}, line {line}: is not UTF-8") from None
+        where, fault = error.start, "is not UTF-8"
+    if where >= 0:
+        line = content.count(b"\n", 0, where) + 1
+        raise CorpusError(f"{name}, line {line}: {fault}")
+    return text.replace("\r\n", "\n")
 
 
 def write(splits: dict[str, list[Pair]], languages: tuple[str, str], out: Path) -> None:

@@ -1,5 +1,6 @@
 """Invariant 6: killed and resumed is never killed, bit for bit."""
 
+import os
 import re
 import shutil
 
@@ -113,3 +114,47 @@ def test_without_a_good_file_there_is_one_line(data, tmp_path):
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].endswith("copy it again, or remove it to start anew")
     assert "Traceback" not in result.stderr
+
+
+class Foreign:
+    """Pickled, it asks whoever unpickles it to make a folder."""
+
+    def __init__(self, canary):
+        self.canary = canary
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.canary),)
+
+
+def last_line_of_a_refusal(data, folder, *flags):
+    result = train(data, folder, *FLAGS, *flags, check=False)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    return result.stderr.splitlines()[-1]
+
+
+def test_a_foreign_file_to_go_on_from_runs_no_code(data, whole, tmp_path):
+    content = torch.load(whole[0] / "checkpoint_last.pt", weights_only=True)
+    canary, folder = tmp_path / "canary", tmp_path / "run"
+    folder.mkdir()
+    torch.save({**content, "extra_state": Foreign(canary)}, folder / "checkpoint_last.pt")
+    assert "more than plain data (posix.mkdir)" in last_line_of_a_refusal(data, folder)
+    restored = ("--restore-file", folder / "checkpoint_last.pt")
+    assert "(posix.mkdir)" in last_line_of_a_refusal(data, tmp_path / "other", *restored)
+    fine_tuned = ("--finetune-from-model", folder / "checkpoint_last.pt")
+    assert "(posix.mkdir)" in last_line_of_a_refusal(data, tmp_path / "third", *fine_tuned)
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (("--encoder-ffn-embed-dim", 24), "does not fit this training (.*size mismatch"),
+        (("--decoder-layers", 2), "does not fit this training (.*Unexpected key"),
+        (("--optimizer", "sgd"), "does not fit this training (Optimizer does not match"),
+    ],
+)
+def test_a_checkpoint_of_another_training_gets_one_line(data, whole, tmp_path, flags, message):
+    shutil.copy(whole[0] / "checkpoint_last.pt", tmp_path)
+    line = last_line_of_a_refusal(data, tmp_path, *flags, "--student-layers", "1")
+    assert re.search(message.replace("(", r"\("), line) and line.endswith("another --save-dir")

@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import os
 import re
 import resource
 import subprocess
@@ -89,6 +90,25 @@ def broken(folder):
     cut = folder / "cut.gz"
     cut.write_bytes(gzip.compress(b"text\n" * 1000)[:-20])
     yield "cut.gz: is no intact .gz file", (str(cut), en)
+    wide = folder / "wide.de"
+    wide.write_bytes("text\n".encode("utf-16"))
+    yield "wide.de, line 1: is not UTF-8", (str(wide), en)
+    nul = folder / "nul.de"
+    nul.write_bytes(b"gut\nsch\0n\n")
+    yield "nul.de, line 2: has a NUL byte", (str(nul), en)
+    for name, pack in (("bomb.gz", gzip.compress), ("bomb.xz", lzma.compress)):
+        (folder / name).write_bytes(pack(bytes(2**24)))
+        yield f"{name}: unpacks to over 4,194,304 bytes", (str(folder / name), en)
+    blank = folder / "blank.gz"
+    parts = b"\n" * 5_000_000, os.urandom(50_000).hex().encode()
+    blank.write_bytes(b"".join(map(gzip.compress, parts)))
+    yield "blank.gz: .* unpack to 5,000,000 lines, too many", (str(blank), en)
+    for end in (".gz", ".xz"):
+        (folder / f"not{end}").write_bytes(b"text\n" * 100)
+        yield f"not{end}: is no intact {end} file", (str(folder / f"not{end}"), en)
+    os.mkfifo(folder / "pipe.de")
+    yield "pipe.de: is no file", (str(folder / "pipe.de"), en)
+    yield "is no file", (str(folder), en)
     yield "both.tsv, line 1: 0 tabs", (write_side(folder / "both.tsv", ["no tab"]),)
     yield "none.de", (str(folder / "none.de"), en)
     few = sides(folder, "few", PAIRS[:2])
@@ -117,3 +137,53 @@ def test_no_disk_space(tmp_path):
     assert result.returncode == 1
     assert result.stderr.startswith("bitext.py: error: ") and result.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["train.de", "train.en"]
+
+
+def test_other_characters_that_end_lines_end_none(tmp_path):
+    """Two sides stay in step, whatever programs take for the end of a line."""
+    traps = [("a\u2028b", "A B"), ("c\x85d\x0b", "C\u2029D"), ("e\x1c\x1df", "E\rF\x0c")]
+    traps += [("\u202eabc\u202c", "ab\u200fc"), ("e\u0301", "f\u00e9"), ("\ufeffg", "'\"G\"'")]
+    files = sides(tmp_path, 'the train\'s "text"', PAIRS + traps)
+    assert build(tmp_path / "it's here", "--train", *files) == 0
+    found = {pair for part in splits_of(tmp_path / "it's here").values() for pair in part}
+    tidy = {("a b", "A B"), ("c d", "C D"), ("e f", "E F"), ("\u00e9", "f\u00e9")}
+    assert found == {*PAIRS, *tidy, *traps[3:4], traps[5]}
+
+
+def test_a_source_with_many_targets(tmp_path):
+    """As in subtitles; it took time by the square of their number."""
+    many = [("ja .", f"yes {i} .") for i in range(30_000)]
+    train = sides(tmp_path, "train", PAIRS + many)
+    assert build(tmp_path / "o", "--held-out", "3000", "--train", *train) == 0
+    assert set(many) <= set(splits_of(tmp_path / "o")["train"])
+
+
+LONG = 10_000_000
+HOSTILE = {
+    "a line of 10 MB": (["x" * LONG], ["y"]),
+    "marks to be put in order": (["a" + "\u0301\u0323" * (LONG // 4)], ["y"]),
+    "many shorter ones": (["a" + "\u0301\u0323" * 1900] * 100, ["y"] * 100),
+    "ten million words": (["x " * (LONG // 2)], ["y"]),
+    "four million empty lines": ([""] * 2**22, [""] * 2**22),
+}
+
+
+@pytest.mark.parametrize("lines", HOSTILE.values(), ids=HOSTILE)
+def test_large_text_takes_no_large_memory(tmp_path, lines):
+    """It is dropped and counted, in an address space of a gigabyte and a minute of a processor."""
+    texts = ([pair[side] for pair in PAIRS] + list(lines[side]) for side in (0, 1))
+    files = [write_side(tmp_path / f"train.{i}", text) for i, text in enumerate(texts)]
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+        resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+
+    command = [sys.executable, bitext.__file__, "de", "en", "--out", tmp_path / "o"]
+    result = subprocess.run(
+        [*command, "--held-out", "40", "--train", *files],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert {pair for part in splits_of(tmp_path / "o").values() for pair in part} == set(PAIRS)

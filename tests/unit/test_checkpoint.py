@@ -162,6 +162,29 @@ def test_tied_embeddings_are_tied_again_and_counted_once(state, saved):
     assert checkpoint.parameters(model) == sum(p.numel() for p in built.parameters())
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (),
+        ("--merge-src-tgt-embed",),
+        ("--share-decoder-input-output-embed", "--encoder-learned-pos", "--decoder-learned-pos"),
+        ("--encoder-normalize-before", "--decoder-normalize-before", "--layernorm-embedding"),
+        ("--decoder-embed-dim", 32, "--decoder-output-dim", 16),
+        ("--quant-noise-pq", 0.1, "--quant-noise-pq-block-size", 4, "--no-cross-attention"),
+        ("--cross-self-attention", "--no-token-positional-embeddings", "--adaptive-input"),
+        ("--max-source-positions", 50_000, "--encoder-layerdrop", 0.1, "--quant-noise-scalar", 0.1),
+    ],
+    ids=lambda flags: " ".join(map(str, flags)),
+)
+@pytest.mark.parametrize("arch", ["transformer_tiny", "transformer_selfteach_iwslt_de_en"])
+def test_every_kind_of_transformer_fits_its_settings(tmp_path, flags, arch):
+    choices = {"arch": arch, "criterion": "label_smoothed_cross_entropy"}
+    state = checkpoint_of(build(*flags, **choices)[0], *flags, **choices)
+    torch.save(state, tmp_path / "model.pt")
+    loaded = checkpoint.load(tmp_path / "model.pt")
+    assert loaded["model"].keys() == state["model"].keys()
+
+
 def test_the_training_time_of_several_workers_is_a_number(state, tmp_path):
     state["extra_state"] = {"previous_training_time": torch.tensor(2.5)}
     torch.save(state, tmp_path / "model.pt")

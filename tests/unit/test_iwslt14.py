@@ -1,6 +1,8 @@
 """IWSLT14's archives, in a miniature that has their layout and quirks."""
 
+import io
 import re
+import tarfile
 
 import iwslt14
 import iwslt14_archive
@@ -108,6 +110,22 @@ BROKEN = {
     ),
     "cut off": (broken()[:700], "is no intact archive .* fetch it again"),
     "another pair": (pair_archive("he", files_of("he")), "has no pair fa-en"),
+    "a segment without end": (
+        broken(tst2010=lambda c: c.replace(b"</seg>", b"")),
+        "tst2010.fa-en.fa.xml, line 6: <seg> without its end",
+    ),
+    "an entity of ten thousand digits": (
+        broken(train=lambda c: c.replace(b"&amp;", b"&#" + b"9" * 10_000 + b";")),
+        "train.tags.fa-en.fa, line 5: has an entity that is no character",
+    ),
+    "a NUL byte": (
+        broken(tst2010=lambda c: c.replace(b"second", b"sec\0nd")),
+        "tst2010.fa-en.fa.xml, line 8: has a NUL byte",
+    ),
+    "a flipped bit in the checksum": (
+        broken()[:-8] + bytes([broken()[-8] ^ 1]) + broken()[-7:],
+        r"is no intact archive \(CRC check failed",
+    ),
     "no archive": (b"<html>quota exceeded</html>", "is no intact archive"),
 }
 
@@ -144,3 +162,78 @@ def test_names_that_lead_elsewhere_are_only_read(tmp_path):
 def test_sides_of_a_talk_without_end_are_named():
     with pytest.raises(CorpusError, match="line 1: <title> without its end"):
         iwslt14_markup.training(b"<title>open\n\n", "train")
+
+
+def entry(name, kind=tarfile.REGTYPE, content=b"", **attributes):
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, len(content)
+    for key, value in attributes.items():
+        setattr(info, key, value)
+    return info, content
+
+
+def archive_of(*more, format=tarfile.PAX_FORMAT):
+    """fa-en.tgz with other entries before its own."""
+    own = [entry(f"fa-en/{name}", content=content) for name, content in files_of("fa").items()]
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz", format=format) as archive:
+        for info, content in (*more, *own):
+            if info.size == len(content):
+                archive.addfile(info, io.BytesIO(content))
+            else:
+                archive.fileobj.write(info.tobuf(format))
+    return packed.getvalue()
+
+
+TRAIN = "train.tags.fa-en.fa"
+HARMLESS = {
+    "absolute": [entry(f"/etc/{TRAIN}.more"), entry("/etc/passwd", content=b"root")],
+    "above": [entry("../../above", content=b"text")],
+    "a symbolic link": [entry(f"x/{TRAIN}", tarfile.SYMTYPE, linkname="/etc/passwd")],
+    "a hard link": [entry(f"x/{TRAIN}", tarfile.LNKTYPE, linkname="/etc/passwd")],
+    "a link to itself": [entry(TRAIN, tarfile.LNKTYPE, linkname=TRAIN)],
+    "a device": [entry(f"x/{TRAIN}", tarfile.CHRTYPE, devmajor=1, devminor=5)],
+    "a pipe": [entry(f"x/{TRAIN}", tarfile.FIFOTYPE)],
+    "a folder": [entry(TRAIN, tarfile.DIRTYPE)],
+    "the same again": [entry(f"x/{TRAIN}", content=files_of("fa")[TRAIN])],
+    "names for terminals": [entry("\x1b[2J\n\0"), entry("x" * 5000)],
+    "a sparse file": [
+        entry(TRAIN, pax_headers={"GNU.sparse.size": "99999999999", "GNU.sparse.map": "0,0"})
+    ],
+}
+
+
+@pytest.mark.parametrize("more", HARMLESS.values(), ids=HARMLESS)
+def test_entries_that_are_passed_over(tmp_path, more):
+    path = tmp_path / 'fa-en\'s "archive".tgz'
+    path.write_bytes(archive_of(*more))
+    assert iwslt14_archive.read(path, "fa") == files_of("fa")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+REFUSED = {
+    "another one of that name": ([entry(TRAIN, content=b"other")], f"has two {TRAIN} that differ"),
+    "a bomb": ([entry("zeros", content=bytes(2**26))], "unpacks to over 4,194,304 bytes"),
+    "a bomb of that name": ([entry(TRAIN, content=bytes(2**26))], "unpacks to over"),
+    "a size beyond the end": ([entry(TRAIN, size=2**32)], "no intact archive|unpacks to over"),
+}
+
+
+@pytest.mark.parametrize("more, message", REFUSED.values(), ids=REFUSED)
+def test_entries_that_are_refused(tmp_path, more, message):
+    path = tmp_path / "fa-en.tgz"
+    path.write_bytes(archive_of(*more, format=tarfile.GNU_FORMAT))
+    with pytest.raises(CorpusError, match=message):
+        iwslt14_archive.read(path, "fa")
+    path.write_bytes(pack({"2014-01/fa-en.tgz": path.read_bytes()}))
+    with pytest.raises(CorpusError, match=message):
+        iwslt14_archive.read(path, "fa")
+
+
+def test_long_markup_takes_no_long_time():
+    """Each took time by the square of its length, or by its cube."""
+    for text in ("<seg id=a " * 300_000, "<seg id='1'>" * 300_000, "<doc " * 600_000):
+        with pytest.raises(CorpusError):
+            iwslt14_markup.test(text.encode(), "test")
+    with pytest.raises(CorpusError, match="line 1: <description> without its end"):
+        iwslt14_markup.training(b"<description>" + b"text\n" * 500_000, "train")

@@ -1,0 +1,145 @@
+"""Records of scores: what is no record, or holds what no score is, gets one line."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfteach_fairseq import report
+from selfteach_fairseq.cli import main
+
+RECORD = {
+    "checkpoint": "model.pt",
+    "bleu": 30.5,
+    "bleu_signature": "nrefs:1|case:mixed",
+    "bleu_lc": 31.5,
+    "chrf": 55,
+    "encoder_layers": 6,
+    "decoder_layers": 3,
+    "parameters": 10_000_000,
+    "bytes": 40_000_000,
+    "sentences_per_second": 50.5,
+    "training_seconds": None,
+    "peak_memory_bytes": 2**31,
+    "versions": {"torch": "2.13.0"},
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def written(folder, record, name="a record.json"):
+    path = folder / name
+    path.write_text(record if isinstance(record, str) else json.dumps(record))
+    return path
+
+
+def error_of(path, capsys, command="report"):
+    assert main([command, str(path)]) == 1
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert printed.out == "" and str(path) in line
+    return line
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        *(("bleu", value) for value in ("30", None, True, [1], float("nan"), 10**400, -1)),
+        *(("encoder_layers", value) for value in (1e300, {}, float("inf"))),
+        *(("training_seconds", value) for value in ("", [], False, "1 h")),
+        *(("bleu_signature", value) for value in (None, 5, "a\nb", "\ud800")),
+        *(("system", value) for value in (["x"], "a\x1b[2J")),
+        *(("versions", value) for value in (None, "2.13", {"torch": ["2.13"]})),
+        ("more", [[[1]]]),
+    ],
+)
+def test_a_field_of_another_kind(tmp_path, capsys, name, value):
+    path = written(tmp_path, {**RECORD, name: value})
+    assert f"no record of `selfteach score`: its {name}" in error_of(path, capsys)
+
+
+def test_a_field_that_is_missing(tmp_path, capsys):
+    optional = ("checkpoint", "training_seconds", "peak_memory_bytes")
+    for name in RECORD:
+        path = written(tmp_path, {key: value for key, value in RECORD.items() if key != name})
+        if name in optional:
+            assert main(["report", str(path)]) == 0
+            assert "| a record |" in capsys.readouterr().out
+        else:
+            assert f"its {name} is not" in error_of(path, capsys)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "5", '"text"', "[" * 100_000, '{"a":' * 100_000, "9" * 10_000, "\0", "NaN"],
+)
+def test_what_is_no_object(tmp_path, capsys, text):
+    assert "JSON" in error_of(written(tmp_path, text), capsys)
+
+
+def test_what_is_not_utf_8(tmp_path, capsys):
+    path = written(tmp_path, RECORD)
+    path.write_bytes(path.read_bytes().replace(b"model", b"m\xffdel"))
+    assert "no JSON" in error_of(path, capsys)
+
+
+@given(name=st.sampled_from(sorted(RECORD)) | st.text(), value=JSON)
+def test_any_record_gives_a_table_or_one_line(tmp_path_factory, name, value):
+    folder = tmp_path_factory.mktemp("any")
+    path = written(folder, {**RECORD, name: value})
+    try:
+        record = report.read(path)
+    except ValueError as error:
+        assert str(path) in str(error)
+        return
+    assert len(report.tables([record, RECORD | {"system": "other"}]).split("\n")) == 11
+    report.write_csv([record], folder / "all.csv")
+
+
+def test_a_model_without_speed_can_be_the_first(tmp_path, capsys):
+    path = written(tmp_path, {**RECORD, "sentences_per_second": 0})
+    assert main(["report", str(path), str(path)]) == 0
+    assert "|     - |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [
+        *("[]", "{}", "\ufeff\0", "[" * 10**5, '{"peak_memory_bytes": 5}'),
+        '{"peak_memory_bytes": "5", "peak_memory_of": "GPU"}',
+        '{"peak_memory_bytes": NaN, "peak_memory_of": "GPU"}',
+    ],
+)
+def test_a_cost_that_is_none(tmp_path, capsys, cost):
+    path = written(tmp_path, cost, "cost.json")
+    words = ["score", "model.pt", "data", "-o", str(tmp_path / "o.json"), "--cost", str(path)]
+    assert main(words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(path) in line
+
+
+def test_translations_beside_a_source(tmp_path, capsys):
+    """Only \\n ends a line: what else Unicode has for that may stand in a sentence."""
+    sentences = ["one\u2028more", "two\x85\x0b\x0c", "three\rfour"]
+    record = written(tmp_path, RECORD)
+    translated, source = tmp_path / "a record.hyp.txt", tmp_path / 'the source\'s "text"'
+    for path in (translated, source):
+        path.write_bytes("".join(line + "\n" for line in sentences).encode())
+    words = ["report", str(record), "--sentences", "3", "--source", str(source)]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert all(
+        f"{name:8}  {line}" in printed for name in ("source", "a record") for line in sentences
+    )
+    for content, message in (
+        (b"one\n", "a record: 1 translations of 3 sentences"),
+        (b"\xff\n" * 3, "a record.hyp.txt: is not UTF-8 (byte 0)"),
+    ):
+        translated.write_bytes(content)
+        assert main(words) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
