@@ -195,4 +195,8 @@ _STUDENT_NLL = re.compile(r"student_\d+x\d+_nll_loss")
 
 
 def _perplexity(nll_key):
-    return lambda meters: utils.get_perplexity(meters[nll_key].avg)
+    def of(meters):
+        nll = meters[nll_key].avg  # None for a student that has not been drawn of late
+        return None if nll is None else utils.get_perplexity(nll)
+
+    return of
