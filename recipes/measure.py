@@ -1,9 +1,10 @@
-"""Run a training and write down the most memory it took.
+"""Run a training and write down how long it took, and the most memory.
 
     python recipes/measure.py COST.json -- COMMAND...
 
-On a GPU it is what fairseq reports as taken (to 0.1 GiB, of the first worker), else the largest
-resident set of a process. Of a training that was interrupted it is the last part's.
+Memory is, on a GPU, what fairseq reports as taken (to 0.1 GiB, of the first worker), else the
+largest resident set of a process; of a training that was interrupted it is the last part's. The
+time is that of all parts, from the checkpoint_last.pt beside COST.json.
 """
 
 import json
@@ -12,6 +13,10 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+
+import torch
+
+from selfteach_fairseq import checkpoint
 
 FREE = re.compile(r"\| gb_free ([\d.]+)|gb_free=([\d.]+)")
 
@@ -32,13 +37,13 @@ def main(cost, dashes, *command):
     record = {"peak_memory_bytes": kibibytes * 1024, "peak_memory_of": "resident set"}
     if least_free is not None:
         record = {"peak_memory_bytes": _taken(least_free), "peak_memory_of": "GPU"}
+    last = checkpoint.load(Path(cost).with_name("checkpoint_last.pt"))
+    record["training_seconds"] = last["extra_state"]["previous_training_time"]
     Path(cost).write_text(json.dumps(record) + "\n", encoding="utf-8")
     return 0
 
 
 def _taken(free):
-    import torch
-
     return torch.cuda.get_device_properties(0).total_memory - int(free * 2**30)
 
 

@@ -38,14 +38,22 @@ def main():
     except RuntimeError as error:  # it says how many types the text is good for
         why = str(error).split("] ")[-1].strip()
         raise SystemExit(f"subwords.py: error: TYPES={args.types}: {why}") from None
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(partial / "spm.model"))
-    with open(partial / "dict.txt", "w", encoding="utf-8") as dictionary:
-        for i in range(SPECIAL, len(pieces)):
-            dictionary.write(f"{pieces.id_to_piece(i)} 1\n")
-    for split in SPLITS:
-        for language in args.languages:
-            encode(pieces, args.corpus / f"{split}.{language}", partial / f"{split}.{language}")
-    partial.rename(args.out)
+    try:
+        pieces = sentencepiece.SentencePieceProcessor(model_file=str(partial / "spm.model"))
+        with open(partial / "dict.txt", "w", encoding="utf-8") as dictionary:
+            for i in range(SPECIAL, len(pieces)):
+                dictionary.write(f"{pieces.id_to_piece(i)} 1\n")
+        for split in SPLITS:
+            for language in args.languages:
+                name = f"{split}.{language}"
+                encode(pieces, args.corpus / name, partial / name)
+        partial.rename(args.out)
+    except (
+        OSError,
+        RuntimeError,
+    ) as error:  # sentencepiece reads what a full disk left of spm.model
+        shutil.rmtree(partial, ignore_errors=True)
+        raise SystemExit(f"subwords.py: error: {args.out}: can't be written: {error}") from None
     print(f"{len(pieces)} pieces")
 
 

@@ -91,7 +91,7 @@ def _parser():
         help="system=, seed=, corpus=, for the record; a table has a row for a system's seeds",
     )
     command.add_argument(
-        "--cost", metavar="FILE", help="JSON with peak_memory_bytes, to put into the record"
+        "--cost", metavar="FILE", help="JSON of recipes/measure.py, to put into the record"
     )
     _add_output(command, "record, JSON; the translations go beside it, as .hyp.txt")
     command.set_defaults(run=_score)

@@ -40,10 +40,14 @@ def read(path):
 def read_cost(path):
     """What recipes/measure.py has measured. Raises: ValueError if it is not in the file."""
     cost = read_json(path)
-    kept = {name: cost.get(name) for name in ("peak_memory_bytes", "peak_memory_of")}
-    if not _is_number(kept["peak_memory_bytes"]) or not _is_text(kept["peak_memory_of"]):
-        raise ValueError(f"{path}: has no peak_memory_bytes and peak_memory_of: measure again")
-    return kept
+    kinds = {
+        "training_seconds": _is_number,  # of the whole run, not until the checkpoint was saved
+        "peak_memory_bytes": _is_number,
+        "peak_memory_of": _is_text,
+    }
+    if not all(is_kind(cost.get(name)) for name, is_kind in kinds.items()):
+        raise ValueError(f"{path}: lacks one of {', '.join(kinds)}: measure again")
+    return {name: cost[name] for name in kinds}
 
 
 def read_json(path):

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,6 +27,7 @@ _SPEED = re.compile(
     r"\(([\d.]+) sentences/s, ([\d.]+) tokens/s\)"
 )
 _LANGUAGE = re.compile(r"\w[\w-]*")
+_SAY_EVERY = 10  # seconds
 _PROGRESS = re.compile(r":\s+(\d+) / (\d+) wps=")
 
 
@@ -183,7 +185,7 @@ def _generate(folder, subset, options):
 
 def _run(command):
     """Run fairseq-generate behind a progress bar; returns what it logged."""
-    log = []
+    log, said = [], time.monotonic()
     with (
         subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -195,6 +197,9 @@ def _run(command):
             if progress := _PROGRESS.search(line):
                 bar.total = int(progress[2])
                 bar.update(int(progress[1]) - bar.n)
+                if bar.disable and time.monotonic() - said > _SAY_EVERY:  # no terminal: in lines
+                    print(f"translating: {progress[1]} of {progress[2]} batches", flush=True)
+                    said = time.monotonic()
     return "".join(log)
 
 

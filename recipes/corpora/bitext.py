@@ -68,6 +68,23 @@ def clean(pairs: list[Pair]) -> tuple[list[Pair], dict[str, int]]:
     return unique, {name: len(step) for name, step in steps.items()}
 
 
+def held_out_pairs(paths: list[Path]) -> list[Pair]:
+    """The pairs of validation or test text, which are used as they are.
+
+    Raises: CorpusError, with the line, for one that fairseq can't take, or if all are empty.
+    """
+    pairs = tidy(read_pairs(paths))
+    for number, pair in enumerate(pairs, start=1):
+        if max(map(len, pair)) > MAX_CHARACTERS:
+            raise CorpusError(
+                f"{paths[0]}, line {number}: has a side of over {MAX_CHARACTERS:,} characters, "
+                "too long to translate: divide it"
+            )
+    if not any(a and b for a, b in pairs):
+        raise CorpusError(f"{paths[0]}: has no pair of sentences: leave it out, or name another")
+    return pairs
+
+
 def _key(text: str) -> str:
     """What two sides must share to count as the same: everything but case and white space."""
     return " ".join(text.split()).casefold()
@@ -134,11 +151,16 @@ def main(argv: list[str] | None = None) -> None:
         files = getattr(args, name) or ()
         if (name == "train" and not files) or len(files) > 2:
             parser.error(f"--{name}: name two files, source and target, or one with tabs")
+    if args.held_out < 1:
+        parser.error(f"--held-out {args.held_out}: must be 1 or more")
     if args.languages[0] == args.languages[1]:
         parser.error("the two languages must have different codes")
 
     paths = {name: getattr(args, name) for name in ("valid", "test") if getattr(args, name)}
-    given = {name: tidy(read_pairs(files)) for name, files in paths.items()}
+    given = {name: held_out_pairs(files) for name, files in paths.items()}
+    if len(given) == 2:
+        shared = len(given["test"]) - len(without(given["test"], given["valid"]))
+        print(f"{shared:,} test pairs share a side with validation text")
     kept, counts = clean(tidy(read_pairs(args.train)))
     if given:
         kept = without(kept, [pair for pairs in given.values() for pair in pairs])

@@ -2,15 +2,18 @@
 
 import hashlib
 import http.client
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from text import CorpusError
 from tqdm import tqdm
 
 TIMEOUT = 60  # seconds without a byte
 BLOCK = 2**18  # bytes
+SAY_EVERY = 10  # seconds
 
 
 def download(url: str, path: Path, way_out: str, md5: str | None = None) -> Path:
@@ -23,28 +26,45 @@ def download(url: str, path: Path, way_out: str, md5: str | None = None) -> Path
     Raises: CorpusError if there is no network, no such file, a part of it only, or another md5;
     OSError if it can't be written.
     """
-    if path.exists() and (md5 is None or _md5(path) == md5):
+    if path.exists() and (md5 is None or md5_of(path) == md5):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
     print(f"downloading {url}", flush=True)
     try:
         answer = urllib.request.urlopen(url, timeout=TIMEOUT)
     except (urllib.error.URLError, http.client.HTTPException, OSError) as why:
         raise CorpusError(f"cannot download {url} ({why}); {way_out}") from None
-    with answer, fresh.open("wb") as file:
-        size = int(answer.headers["Content-Length"] or 0)
-        with tqdm(total=size or None, unit="B", unit_scale=True, disable=None) as bar:
-            while block := _read(answer, url, way_out):
-                file.write(block)
-                bar.update(len(block))
-    if size and fresh.stat().st_size != size:
-        got = f"{fresh.stat().st_size:,} of {size:,} bytes"
-        raise CorpusError(f"{url}: broke off after {got}; run it again, or {way_out}")
-    if md5 is not None and (got := _md5(fresh)) != md5:
-        raise CorpusError(f"{url} has md5 {got}, expected {md5} (kept as {fresh}); {way_out}")
-    fresh.replace(path)
+    # A file of its own, for another download may be under way.
+    with answer, NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
+        fresh = Path(file.name)
+        try:
+            _copy(answer, file, url, way_out)
+            if md5 is not None and (got := md5_of(fresh)) != md5:
+                kept = fresh.replace(path.with_name(path.name + ".new"))
+                raise CorpusError(
+                    f"{url} has md5 {got}, expected {md5} (kept as {kept}); {way_out}"
+                )
+            fresh.chmod(0o644)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
     return path
+
+
+def _copy(answer, file, url, way_out):
+    size, done, said = int(answer.headers["Content-Length"] or 0), 0, time.monotonic()
+    with tqdm(total=size or None, unit="B", unit_scale=True, disable=None) as bar:
+        while block := _read(answer, url, way_out):
+            file.write(block)
+            done += len(block)
+            bar.update(len(block))
+            if bar.disable and time.monotonic() - said > SAY_EVERY:  # no terminal: in lines
+                print(f"{done / 1e6:.0f} MB" + f" of {size / 1e6:.0f}" * bool(size), flush=True)
+                said = time.monotonic()
+    file.flush()
+    if size and done != size:
+        got = f"{done:,} of {size:,} bytes"
+        raise CorpusError(f"{url}: broke off after {got}; run it again, or {way_out}")
 
 
 def _read(answer, url, way_out):
@@ -54,6 +74,6 @@ def _read(answer, url, way_out):
         raise CorpusError(f"{url}: the connection broke off ({why}); {way_out}") from None
 
 
-def _md5(path: Path) -> str:
+def md5_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()

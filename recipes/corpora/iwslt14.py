@@ -13,7 +13,7 @@ from pathlib import Path
 
 import iwslt14_archive as archive
 import iwslt14_markup as markup
-from download import download
+from download import download, md5_of
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 from text import CorpusError, complain, summary, write
 
@@ -113,6 +113,8 @@ def main(argv=None):
     )
     args = parser.parse_args(argv)
     path = Path(args.archive) if args.archive else fetch(args.source, args.download_dir)
+    if path.name == FAIRSEQ[0] and (got := md5_of(path)) != FAIRSEQ[2]:
+        print(f"{path} has md5 {got}: it is not fairseq's, which has {FAIRSEQ[2]}")
     splits, raw = build(archive.read(path, args.source), args.source, args.tedx_fixed)
     if args.lowercase:
         splits = {s: [(a.lower(), b.lower()) for a, b in pairs] for s, pairs in splits.items()}
@@ -124,6 +126,8 @@ def main(argv=None):
     if expected := FAIRSEQ_COUNTS.get(args.source):
         counts = ", ".join(f"{split} {count:,}" for split, count in expected.items())
         print(f"fairseq's recipe has {counts}; it counts Moses tokens, so only test must agree")
+        if len(splits["test"]) != expected["test"] and not args.tedx_fixed:
+            print(f"{len(splits['test']):,} test pairs: this is not the text that fairseq has")
 
 
 if __name__ == "__main__":

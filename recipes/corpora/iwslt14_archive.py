@@ -29,11 +29,13 @@ def read(path, language):
         if inner is not None:
             files = _members(io.BytesIO(inner), len(inner), wanted)
     except CorpusError as error:
-        raise CorpusError(f"{path}: {error}: fetch it again") from None
-    except FileNotFoundError:
+        raise CorpusError(f"{path}: {error}: remove it, and it is fetched again") from None
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
-        raise CorpusError(f"{path}: is no intact archive ({error}): fetch it again") from None
+        raise CorpusError(
+            f"{path}: is no intact archive ({error}): remove it, and it is fetched again"
+        ) from None
     missing = sorted(wanted - files.keys() - _optional(language))
     if len(missing) == len(wanted - _optional(language)):
         raise CorpusError(f"{path}: has no pair {pair}: name WIT3's 2014-01.tgz or the pair's own")

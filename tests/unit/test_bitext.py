@@ -63,6 +63,44 @@ def test_given_splits_are_kept_whole_and_out_of_the_training_text(tmp_path):
     assert splits["train"] == PAIRS[3:7] + PAIRS[8:]
 
 
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([("", "")], "valid.de: has no pair of sentences: leave it out"),
+        (
+            [("kurz", "short"), ("lang " * 300, "long")],
+            "valid.de, line 2: has a side of over 1,000",
+        ),
+    ],
+    ids=["empty", "long"],
+)
+def test_validation_text_that_no_model_can_take(tmp_path, capsys, pairs, message):
+    files = [
+        "--train",
+        *sides(tmp_path, "train", PAIRS),
+        "--valid",
+        *sides(tmp_path, "valid", pairs),
+    ]
+    assert bitext.main(["de", "en", *files, "--out", str(tmp_path / "out")]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_validation_and_test_text_share_is_said(tmp_path, capsys):
+    files = ["--train", *sides(tmp_path, "train", PAIRS)]
+    files += ["--valid", *sides(tmp_path, "valid", PAIRS[:20])]
+    files += ["--test", *sides(tmp_path, "test", PAIRS[17:30])]
+    assert bitext.main(["de", "en", *files, "--out", str(tmp_path / "out")]) == 0
+    assert "3 test pairs share a side with validation text" in capsys.readouterr().out
+
+
+def test_at_least_one_pair_is_held_out(tmp_path, capsys):
+    command = ["de", "en", "--train", *sides(tmp_path, "train", PAIRS), "--held-out", "0"]
+    with pytest.raises(SystemExit):
+        bitext.main([*command, "--out", str(tmp_path / "out")])
+    assert "--held-out 0: must be 1 or more" in capsys.readouterr().err
+
+
 def test_what_is_dropped_is_counted(tmp_path, capsys):
     long = "w " * 101
     bad = [("", "x"), (" ", ""), ("same", "same"), (long, long + "x"), ("y" * 1001, "z" * 1001)]

@@ -97,3 +97,16 @@ def test_multi30k_is_known_by_its_text(server, tmp_path, monkeypatch, capsys):
     assert multi30k.main([*arguments, "--dir", str(folder)]) == 1
     error = capsys.readouterr().err
     assert re.search(r"train.de.gz: is not the text of the release \(\w+\): remove it", error)
+
+
+def test_two_downloads_of_one_file_do_not_mix(server, tmp_path):
+    path = tmp_path / "dl" / "file"
+    threads = [
+        threading.Thread(target=download, args=(f"{server.url}/file", path, "", MD5))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_bytes() == CONTENT and list(path.parent.iterdir()) == [path]

@@ -108,7 +108,7 @@ BROKEN = {
         broken(tst2012=lambda _: None),
         "lacks IWSLT14.TED.tst2012.fa-en.fa.xml: fetch it again",
     ),
-    "cut off": (broken()[:700], "is no intact archive .* fetch it again"),
+    "cut off": (broken()[:700], "is no intact archive .* remove it"),
     "another pair": (pair_archive("he", files_of("he")), "has no pair fa-en"),
     "a segment without end": (
         broken(tst2010=lambda c: c.replace(b"</seg>", b"")),

@@ -1,0 +1,141 @@
+"""recipes/stages.sh with commands that take no time: what is kept, made anew, left alone."""
+
+import subprocess
+
+import pytest
+from conftest import ROOT, install_commands
+
+SCRIPT = """
+set -euo pipefail; shopt -s inherit_errexit
+recipes={recipes} root=$PWD corpus=made-up work=$PWD/{work}
+fail() {{ echo "$*" >&2; exit 1; }}
+source "$recipes/stages.sh"
+{stages}
+"""
+TEXT = """stage text "$work/text" "$PWD/input" -- \\
+    bash -c 'mkdir "$0"; cp input "$0"' "$work/text"
+"""
+DATA = """stage data "$work/data" text -- \\
+    bash -c 'tr a-z A-Z <"$0/text/input" >"$0/data"' "$work"
+"""
+MODEL = """stage model "$work/model" data -- \\
+    bash -c 'mkdir -p "$0/model"; cat "$0/data" >>"$0/model/last.pt"' "$work"
+"""
+ALL = TEXT + DATA + MODEL
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "a project"
+    folder.mkdir()
+    (folder / "input").write_text("words\n")
+    environment = install_commands(tmp_path / "bin")
+
+    def run(stages=ALL, code=0, cwd=folder, work="work"):
+        script = SCRIPT.format(recipes=ROOT / "recipes", stages=stages, work=work)
+        result = subprocess.run(
+            ["bash", "-c", script], cwd=cwd, env=environment, capture_output=True, text=True
+        )
+        assert result.returncode == code, result.stderr
+        return result.stdout + result.stderr
+
+    run.folder = folder
+    return run
+
+
+def test_a_finished_stage_is_kept_wherever_the_project_is(run, tmp_path):
+    assert run().count("finished already") == 0
+    assert run().count("finished already, kept") == 3
+    run.folder.rename(tmp_path / "elsewhere")
+    assert run(cwd=tmp_path / "elsewhere").count("finished already, kept") == 3
+
+
+def test_what_a_changed_input_changes_is_made_anew(run):
+    run()
+    (run.folder / "input").write_text("other words\n")
+    assert run().count("its settings or inputs have changed, starts anew") == 3
+    assert (run.folder / "work/model/last.pt").read_text() == "OTHER WORDS\n"
+    assert (run.folder / "work/model.old/last.pt").read_text() == "WORDS\n"
+
+
+def test_what_a_changed_input_leaves_as_it_is_is_kept(run):
+    run()
+    (run.folder / "input").write_text("WORDS\n")
+    output = run()
+    assert output.count("starts anew") == 2 and "== model: finished already, kept" in output
+
+
+def test_a_stage_is_not_made_of_what_is_older_than_its_own_source(run):
+    run()
+    (run.folder / "input").write_text("other words\n")
+    run(TEXT)
+    output = run(MODEL, code=1)
+    assert "model needs what data makes, which is from before text was run anew" in output
+    run(ALL)
+    (run.folder / "input").write_text("more words\n")
+    run(TEXT.replace("cp input", "cp none"), code=1)
+    assert "model needs what text makes, which has not been run to its end" in run(MODEL, code=1)
+
+
+def test_what_no_recipe_has_made_is_left_alone(run):
+    precious = run.folder / "work/text/thesis.tex"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("precious")
+    assert "was not made by this recipe: move it away" in run(TEXT, code=1)
+    assert precious.read_text() == "precious"
+
+
+def test_a_file_of_a_stages_name_is_not_taken_for_it(run):
+    run()
+    (run.folder / "text").write_text("x")
+    (run.folder / "input").write_text("other words\n")
+    run()
+    assert (run.folder / "work/data").read_text() == "OTHER WORDS\n"
+
+
+def test_an_interrupted_stage_goes_on_with_what_is_there(run):
+    run(TEXT + DATA)
+    run(MODEL)
+    (run.folder / "work/.stages/model.done").unlink()
+    assert "== model: goes on" in run(MODEL)
+    assert (run.folder / "work/model/last.pt").read_text() == "WORDS\nWORDS\n"
+
+
+def test_settings_are_looked_at_before_anything_runs(tmp_path):
+    text = tmp_path / "train.xx"
+    text.write_text("words\n")
+    for variable, value, message in (
+        ("STUDENTS", "2,1", "'2,1' is no depth: write LAYERS and STUDENTS as 3 or 6x3"),
+        ("LAYERS", "six", "'six' is no depth"),
+        ("METHOD", "plain@", "METHOD=plain@: write plain, or plain@3"),
+        ("AVERAGE", "yes", "'yes' is no number"),
+        ("SETTINGS", "none.sh", "SETTINGS=none.sh: no such file"),
+        ("TGT", str(text), "say SOURCE_LANG= and TARGET_LANG="),
+        ("NNODES", "2", "NNODES=2: say NODE_RANK"),
+    ):
+        environment = {
+            **install_commands(tmp_path / "bin"),
+            **{"SRC": str(text), "TGT": str(tmp_path / "train.en"), "CPU": "1"},
+            **{"WORK": str(tmp_path / "work"), variable: value},
+        }
+        (tmp_path / "train.en").write_text("words\n")
+        result = subprocess.run(
+            [ROOT / "recipes/train.sh", "bitext-mine"],
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 1 and message in result.stderr, result.stderr
+        assert result.stderr.count("\n") == 1 and not (tmp_path / "work").exists()
+
+
+def test_one_folder_for_each_corpus(run):
+    run(TEXT)
+    result = subprocess.run(
+        [ROOT / "recipes/report.sh", "iwslt14-fa"],
+        env={**install_commands(run.folder / "bin"), "WORK": str(run.folder / "work")},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert "is for made-up: choose another WORK for iwslt14-fa" in result.stderr
