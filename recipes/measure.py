@@ -16,8 +16,6 @@ from pathlib import Path
 
 import torch
 
-from selfteach_fairseq import checkpoint
-
 FREE = re.compile(r"\| gb_free ([\d.]+)|gb_free=([\d.]+)")
 
 
@@ -37,8 +35,8 @@ def main(cost, dashes, *command):
     record = {"peak_memory_bytes": kibibytes * 1024, "peak_memory_of": "resident set"}
     if least_free is not None:
         record = {"peak_memory_bytes": _taken(least_free), "peak_memory_of": "GPU"}
-    last = checkpoint.load(Path(cost).with_name("checkpoint_last.pt"))
-    record["training_seconds"] = last["extra_state"]["previous_training_time"]
+    last = torch.load(Path(cost).with_name("checkpoint_last.pt"), weights_only=True)
+    record["training_seconds"] = float(last["extra_state"]["previous_training_time"])
     Path(cost).write_text(json.dumps(record) + "\n", encoding="utf-8")
     return 0
 

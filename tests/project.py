@@ -1,6 +1,7 @@
 """The recipes in a folder of their own, on texts and models small enough for a test."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -82,4 +83,13 @@ def results(work):
     for path in work.glob("selfteach-seed1-*.pt"):
         for name, tensor in torch.load(path)["model"].items():
             found[f"{path.name} {name}"] = tensor.numpy().tobytes()
+    return found
+
+
+def rows(output):
+    """The tables' rows, as dictionaries, without rules."""
+    tables, found = re.findall(r"(?:^\|.*\n)+", output, re.MULTILINE), []
+    for table in tables:
+        head, _, *lines = ([c.strip() for c in x.split("|")[1:-1]] for x in table.splitlines())
+        found.append([dict(zip(head, line, strict=True)) for line in lines])
     return found

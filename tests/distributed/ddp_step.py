@@ -33,4 +33,6 @@ loss, _, _ = criterion(worker, rows(batch(sentences=6), mine))
 loss.backward()
 if dist.get_rank() == 0:
     torch.save(gradients(model), path)
+dist.barrier()
+del worker, loss  # before the group that they use, or torch may abort at the end
 dist.destroy_process_group()

@@ -1,19 +1,16 @@
 """`recipes/run.sh` and its stages, on texts and models small enough for a test."""
 
-import csv
 import hashlib
 import json
 import re
 import socket
-import subprocess
 import time
 import zipfile
 from pathlib import Path
 
-import miniature
 import pytest
 from conftest import ROOT
-from project import SETTINGS, Project, kill, results
+from project import SETTINGS, kill, results, rows
 
 STAGES = ("text", "subwords", "binarise", "train", "truncate", "score")
 
@@ -27,22 +24,6 @@ def make_wheel(path):
             content = json.dumps({f"k{i}": change(text) for i, text in enumerate(texts)})
             wheel.writestr(f"homeassistant/components/x/translations/{language}.json", content)
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@pytest.fixture
-def project(tmp_path):
-    folder = tmp_path / "the project"
-    folder.mkdir()
-    return Project(folder)
-
-
-def rows(output):
-    """The tables' rows, as dictionaries, without rules."""
-    tables, found = re.findall(r"(?:^\|.*\n)+", output, re.MULTILINE), []
-    for table in tables:
-        head, _, *lines = ([c.strip() for c in x.split("|")[1:-1]] for x in table.splitlines())
-        found.append([dict(zip(head, line, strict=True)) for line in lines])
-    return found
 
 
 def test_the_demo_from_nothing_to_the_tables(project):
@@ -91,27 +72,6 @@ def test_a_failing_stage_ends_the_run(project):
     last = output.splitlines()[-1]
     assert last.startswith("== train-selfteach-seed1 failed: see ")
     assert "Traceback" in Path(last.split("see ")[1]).read_text()
-
-
-@pytest.mark.parametrize("language", miniature.LANGUAGES)
-def test_every_pair_of_iwslt14(project, language):
-    corpus = f"iwslt14-{language}"
-    work = project.folder / "work" / corpus
-    output = project.finish(corpus)
-    quality, _, published = rows(output)
-    assert [row["layers"] for row in quality] == ["3x3", "1x1"]
-    assert {row["pair"] for row in published} == {language}
-    assert rows((work / "report.md").read_text()) == rows(output)
-    with open(work / "report.csv", newline="") as file:
-        full, student = csv.DictReader(file)
-    assert full["system"] == student["system"] == "selfteach" and full["corpus"] == corpus
-    assert full["seed"] == "1" and full["source"] == language
-    assert "case:mixed" in full["bleu_signature"] and "case:lc" in full["bleu_lc_signature"]
-    assert float(full["peak_memory_bytes"]) > 1e7 and full["peak_memory_of"] == "resident set"
-    tests = 10 if language == "de" else 8
-    assert len((work / "selfteach-seed1-1.hyp.txt").read_text().splitlines()) == 2 * tests
-    logs = {path.name for path in (work / "logs").iterdir()}
-    assert {"text.log", "binarise.log", "train-selfteach-seed1.log"} < logs
 
 
 def test_killed_in_each_stage_the_result_is_the_same(project):
@@ -212,18 +172,3 @@ def test_a_stage_before_its_time(project):
 def test_too_large_a_vocabulary(project):
     output = project.finish("bitext-mine", "prepare", code=1, TYPES="5000")
     assert re.search(r"TYPES=5000: Vocabulary size too high .* <= \d+", output)
-
-
-def test_without_a_network_the_way_out_is_named(project):
-    proxies = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    options = {"IWSLT14_ARCHIVE": "", **proxies}
-    output = project.finish("iwslt14-fa", "prepare", code=1, **options)
-    assert re.search(r"cannot download .*; set IWSLT14_ARCHIVE to a copy of 2014-01.tgz", output)
-    assert "Traceback" not in output
-
-
-def test_the_plan_of_all_pairs():
-    plan = subprocess.run(["make", "-n", "iwslt14"], cwd=ROOT, capture_output=True, text=True)
-    for language in miniature.LANGUAGES:
-        command = f"recipes/run.sh iwslt14-{language} prepare train truncate score report"
-        assert command in plan.stdout
