@@ -3,11 +3,15 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 truncate() {
-    local name=$1 depth=$3 trained=$work/$1/$checkpoint from=train-$1 cut
+    local name=$1 depth=$3 trained=$work/$1/$checkpoint from=train-$1 cut epochs
     if (( average )); then
         trained=$work/$name.average.pt
         stage "average-$name" "$trained" "$from" -- \
             selfteach average "$work/$name"/checkpoint[0-9]*.pt -o "$trained" --force
+        epochs=("$work/$name"/checkpoint[0-9]*.pt)
+        if (( ${#epochs[@]} < average )); then
+            echo "   warning: AVERAGE=$average, but $name has ${#epochs[@]} epochs' checkpoints only"
+        fi
         from=average-$name
     fi
     for cut in $(cuts "$depth"); do

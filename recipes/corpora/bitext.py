@@ -69,17 +69,8 @@ def clean(pairs: list[Pair]) -> tuple[list[Pair], dict[str, int]]:
 
 
 def held_out_pairs(paths: list[Path]) -> list[Pair]:
-    """The pairs of validation or test text, which are used as they are.
-
-    Raises: CorpusError, with the line, for one that fairseq can't take, or if all are empty.
-    """
+    """The pairs of validation or test text, as they are. Raises: CorpusError if all are empty."""
     pairs = tidy(read_pairs(paths))
-    for number, pair in enumerate(pairs, start=1):
-        if max(map(len, pair)) > MAX_CHARACTERS:
-            raise CorpusError(
-                f"{paths[0]}, line {number}: has a side of over {MAX_CHARACTERS:,} characters, "
-                "too long to translate: divide it"
-            )
     if not any(a and b for a, b in pairs):
         raise CorpusError(f"{paths[0]}: has no pair of sentences: leave it out, or name another")
     return pairs

@@ -38,7 +38,8 @@ def read_lines(path: Path) -> list[str]:
             raise CorpusError(f"{path}: {packed:,} bytes unpack to {lines:,} lines, too many")
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise CorpusError(f"{path}: is no intact {path.suffix} file ({error})") from None
-    return decode(content, path).removeprefix("\ufeff").removesuffix("\n").split("\n")
+    text = decode(content, path).removeprefix("\ufeff")
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def decode(content: bytes, name: Path | str) -> str:
