@@ -114,6 +114,15 @@ def trained(data, tmp_path_factory):
 
 
 @pytest.fixture
+def project(tmp_path):
+    from project import Project  # which takes its commands from here
+
+    folder = tmp_path / "the project"
+    folder.mkdir()
+    return Project(folder)
+
+
+@pytest.fixture
 def survived(record_property):
     """Notes how many faults of a kind were tried and survived, for the table of test-slow."""
     return lambda kind, count: record_property("survived", (kind, count))
