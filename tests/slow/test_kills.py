@@ -64,7 +64,7 @@ def test_training(data, tmp_path, survived):
     while killed:
         run = Victim(tmp_path / "log", *train_command(data, folder, *flags))
         run.wait_for(lambda: "| train_inner |" in run.output())  # noqa: B023
-        killed = run.kill_after(RANDOM.uniform(0, 1))
+        killed = run.kill_after(RANDOM.uniform(0, 0.4))
         kills += killed
         updates = re.findall(r"Saved checkpoint .* @ (\d+) updates", run.output())
         saved = max([saved, *map(int, updates)])
