@@ -1,0 +1,1 @@
+"""What `selfteach` can do: a module a command, each with add(commands)."""

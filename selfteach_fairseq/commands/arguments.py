@@ -1,0 +1,14 @@
+"""What several commands' arguments share."""
+
+import argparse
+
+
+def positive(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': must be a number from 1")
+    return int(text)
+
+
+def add_output(command, what="checkpoint"):
+    command.add_argument("-o", "--output", required=True, help=f"file to write: the {what}")
+    command.add_argument("--force", action="store_true", help="replace the output if it is there")

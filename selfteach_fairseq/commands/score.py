@@ -1,0 +1,72 @@
+"""`selfteach score`: translate and score with one checkpoint."""
+
+from .. import checkpoint, report, score
+from .arguments import add_output, positive
+
+
+def add(commands):
+    command = commands.add_parser(
+        "score",
+        help="translate and score with one checkpoint",
+        epilog="Options after -- go to fairseq-generate.",
+    )
+    command.add_argument("checkpoint")
+    command.add_argument("data", help="folder of fairseq-preprocess")
+    command.add_argument("--subset", default="test", help="default: test")
+    command.add_argument("--beam", type=positive, default=5, help="default: 5")
+    command.add_argument("--lenpen", type=float, default=1.0, help="length penalty, default: 1")
+    command.add_argument("--batch-size", type=positive, default=64, help="sentences, default: 64")
+    command.add_argument(
+        "--repeat",
+        metavar="N",
+        type=positive,
+        default=1,
+        help="translate N times and record the median speed, default: 1",
+    )
+    command.add_argument(
+        "--references", metavar="FILE", help="raw text (default: the targets of the data folder)"
+    )
+    command.add_argument(
+        "--about",
+        metavar="KEY=VALUE",
+        nargs="+",
+        default=[],
+        help="system=, seed=, corpus=, for the record; a table has a row for a system's seeds",
+    )
+    command.add_argument(
+        "--cost", metavar="FILE", help="JSON of recipes/measure.py, to put into the record"
+    )
+    add_output(command, "record, JSON; the translations go beside it, as .hyp.txt")
+    command.set_defaults(run=_run)
+
+
+def _run(args):
+    checkpoint.check_output(args.output, args.force)
+    checkpoint.check_output(score.translations_path(args.output), args.force)
+    about = _about(args)
+    record, translations = score.score(
+        args.checkpoint,
+        args.data,
+        subset=args.subset,
+        beam=args.beam,
+        lenpen=args.lenpen,
+        batch_size=args.batch_size,
+        references=args.references,
+        repeat=args.repeat,
+        options=args.options,
+    )
+    score.write({**record, **about}, translations, args.output)
+    print(report.tables([report.read(args.output)]))
+
+
+def _about(args):
+    """What the caller knows of a model, beside what scoring finds."""
+    about = {}
+    for word in args.about:
+        key, equals, value = word.partition("=")
+        if not equals or key not in ("system", "seed", "corpus"):
+            raise ValueError(f"--about {word}: say system=, seed= or corpus=")
+        about[key] = value
+    if args.cost:
+        about |= report.read_cost(args.cost)
+    return about
