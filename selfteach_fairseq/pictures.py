@@ -1,0 +1,52 @@
+"""Pictures in one style: readable in print, and whatever colours one sees."""
+
+from pathlib import Path
+
+from .files import whole
+
+# Okabe and Ito's colours, but for the yellow, which is too light on paper.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "lines.markersize": 5,
+    "svg.hashsalt": "selfteach",  # the same picture is the same file
+}
+
+
+def new(columns=1, width=5, height=3.6, **options):
+    """A figure and its axes, one or an array of so many side by side; sizes in inches a plot.
+
+    Raises: ValueError if matplotlib is missing.
+    """
+    with _matplotlib().rc_context(_STYLE):
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(columns * width, height), layout="constrained")
+        return figure, figure.subplots(1, columns, **options)
+
+
+def save(figure, path):
+    """Writes `path` and its twin: NAME.png (150 dots an inch) and NAME.svg.
+
+    Raises: OSError, with one line, if they can't be written.
+    """
+    with _matplotlib().rc_context(_STYLE):
+        for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):
+            with whole(Path(path).with_suffix(suffix)) as file:
+                figure.savefig(file, format=suffix[1:], dpi=150, metadata=metadata)
+
+
+def _matplotlib():
+    try:
+        import matplotlib
+    except ImportError:
+        raise ValueError(
+            "pictures need matplotlib: pip install 'selfteach_fairseq[plot]'"
+        ) from None
+    return matplotlib
