@@ -2,6 +2,7 @@
 # make demo-compare  and against what one would do instead (about 25 minutes more)
 # make iwslt14-de    the same on IWSLT14 (also -ar, -fa, -es, -he; make iwslt14: all five); a GPU
 # make multi30k-de   the same on Multi30k, with two students
+# make schedules-multi30k-de   ways to half the depth, under the same number of updates: hours
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make bench         what it costs: time, memory, decoding speed (about 20 minutes on 2 cores)
 # make test          the tests, and the linter (about 10 minutes on 2 cores)
@@ -31,6 +32,9 @@ iwslt14-%: $(VENV)/.ready
 
 multi30k-%: $(VENV)/.ready
 	recipes/run.sh $@ $(STAGES)
+
+schedules-%: $(VENV)/.ready
+	SETTINGS=recipes/schedules.sh WORK=work/$@ recipes/run.sh $* $(STAGES)
 
 bitext: $(VENV)/.ready
 	recipes/run.sh bitext-$(NAME) $(STAGES)

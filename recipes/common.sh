@@ -15,6 +15,7 @@ if [[ ! $family || $corpus == */* || ! -f $recipes/$family/settings.sh ]]; then
     fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de or bitext-NAME"
 fi
 types=10000 seeds="1" methods=selfteach average=0 checkpoint=checkpoint_best.pt needs_gpu=
+updates= later=  # of a whole training; options for the stages of METHOD=gradual after the first
 text_inputs=() generation=(--beam 5) longest=()
 source "$recipes/$family/settings.sh"
 if [[ ${SETTINGS:-} ]]; then
@@ -27,6 +28,7 @@ types=${TYPES:-$types}          # size of the joint vocabulary
 layers=${LAYERS:-$layers}       # of the full model: 6, or 12x6
 students=${STUDENTS:-$students} # "3 2": trained all at once, and cut out
 methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is plain with 3 layers
+                                # gradual@6-5-4-3 trains and cuts through these depths
 seeds=${SEEDS:-$seeds}          # "1 2 3"
 average=${AVERAGE:-$average}    # so many last epochs' checkpoints, instead of the best one
 
@@ -35,8 +37,13 @@ for depth in $layers $students; do
         fail "'$depth' is no depth: write LAYERS and STUDENTS as 3 or 6x3, several with spaces between"
     fi
 done
+depth="[1-9][0-9]*(x[1-9][0-9]*)?"
 for method in $methods; do
-    if [[ ! $method =~ ^[^@]+(@[1-9][0-9]*(x[1-9][0-9]*)?)?$ ]]; then
+    if [[ $method == gradual@* ]]; then
+        if [[ ! $method =~ ^gradual@$depth(-$depth)+$ ]]; then
+            fail "METHOD=$method: write gradual, or gradual@6-5-4-3 for these depths"
+        fi
+    elif [[ ! $method =~ ^[^@]+(@$depth)?$ ]]; then
         fail "METHOD=$method: write plain, or plain@3 for one of 3 layers"
     fi
 done
@@ -60,16 +67,33 @@ for_each_run() {
     local method depth seed
     for method in $methods; do
         depth=$layers
-        if [[ $method == *@* ]]; then depth=${method#*@}; fi
+        if [[ $method == *@* ]]; then
+            depth=${method#*@}
+        elif [[ $method == gradual ]]; then
+            depth=$(one_by_one)
+        fi
         for seed in $seeds; do
             "$1" "$method-seed$seed" "${method%@*}" "$depth" "$seed"
         done
     done
 }
 
-# cuts DEPTH: the depths at which a run of this depth is scored, its own first.
+# The depths from the full model's down to the smallest student's: 6-5-4-3.
+one_by_one() {
+    local last=${students##* }
+    if [[ $layers == *x* || $last == *x* ]] || (( last >= layers )); then
+        fail "METHOD=gradual goes from LAYERS=$layers to STUDENTS=$last: say gradual@6x6-6x4-6x3"
+    fi
+    seq -s - "$layers" -1 "$last"
+}
+
+# cuts DEPTH: the depths at which a run of this depth is scored, its own first; of a schedule, all.
 cuts() {
     local student
+    if [[ $1 == *-* ]]; then
+        tr - "\n" <<<"$1"
+        return
+    fi
     echo "$1"
     for student in $students; do
         if (( ${student%x*} <= ${1%x*} && ${student#*x} <= ${1#*x} )) \

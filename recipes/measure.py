@@ -4,7 +4,8 @@
 
 Memory is, on a GPU, what fairseq reports as taken (to 0.1 GiB, of the first worker), else the
 largest resident set of a process; of a training that was interrupted it is the last part's. The
-time is that of all parts, from the checkpoint_last.pt beside COST.json.
+time is that of all parts, from the checkpoint_last.pt beside COST.json, or of all stages, from the
+schedule.json there.
 """
 
 import json
@@ -35,10 +36,19 @@ def main(cost, dashes, *command):
     record = {"peak_memory_bytes": kibibytes * 1024, "peak_memory_of": "resident set"}
     if least_free is not None:
         record = {"peak_memory_bytes": _taken(least_free), "peak_memory_of": "GPU"}
-    last = torch.load(Path(cost).with_name("checkpoint_last.pt"), weights_only=True)
-    record["training_seconds"] = float(last["extra_state"]["previous_training_time"])
+    record["training_seconds"] = _training_seconds(Path(cost).parent)
     Path(cost).write_text(json.dumps(record) + "\n", encoding="utf-8")
     return 0
+
+
+def _training_seconds(folder):
+    schedule = folder / "schedule.json"
+    if schedule.exists():
+        return sum(
+            stage["training_seconds"] for stage in json.loads(schedule.read_bytes())["stages"]
+        )
+    last = torch.load(folder / "checkpoint_last.pt", weights_only=True)
+    return float(last["extra_state"]["previous_training_time"])
 
 
 def _taken(free):

@@ -1,5 +1,5 @@
 # A model for a CPU, instead of a corpus' own: SETTINGS=recipes/small.sh make iwslt14-fa
-types=4000 layers=4 students=2 needs_gpu=
+types=4000 layers=4 students=2 needs_gpu= updates=2500
 model=(
     --arch transformer_selfteach_tiny
     --encoder-embed-dim 128 --decoder-embed-dim 128
@@ -12,7 +12,7 @@ training=(
     --label-smoothing 0.1 --dropout 0.1
     --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 1
     --lr 4e-3 --lr-scheduler polynomial_decay --warmup-updates 300
-    --total-num-update 2500 --max-update 2500
+    --total-num-update "$updates"
     --max-tokens 1500 --num-workers 0
 )
 longest=(--max-len-a 1.5 --max-len-b 10)  # or a model that repeats itself goes on to 200 tokens

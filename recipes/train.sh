@@ -68,14 +68,33 @@ train() {
     flags=$(flags_of "$method")
     read -d "" -ra flags <<<"$flags" || true  # the end of the text ends it
     if (( average )); then keep=(--keep-last-epochs "$average"); fi
+    if [[ $method == gradual ]]; then
+        gradual "$name" "$depth"
+    else
+        trainer=("${launch[@]}" fairseq-train "$work/data" --save-dir "$work/$name"
+            --user-dir "$root/selfteach_fairseq" "${workers[@]}"
+            --encoder-layers "${depth%x*}" --decoder-layers "${depth#*x}")
+        if [[ $updates ]]; then trainer+=(--max-update "$updates"); fi
+    fi
     stage "train-$name" "$work/$name" binarise -- \
-        python "$recipes/measure.py" "$work/$name/cost.json" -- "${launch[@]}" \
-        fairseq-train "$work/data" --source-lang "$source" --target-lang "$target" \
-        --user-dir "$root/selfteach_fairseq" \
-        "${model[@]}" --encoder-layers "${depth%x*}" --decoder-layers "${depth#*x}" \
-        "${training[@]}" "${flags[@]}" --seed "$seed" "${number_flags[@]}" "${workers[@]}" \
-        --required-batch-size-multiple 1 --save-dir "$work/$name" "${keep[@]}" \
+        python "$recipes/measure.py" "$work/$name/cost.json" -- "${trainer[@]}" \
+        --source-lang "$source" --target-lang "$target" \
+        "${model[@]}" "${training[@]}" "${flags[@]}" --seed "$seed" "${number_flags[@]}" \
+        --required-batch-size-multiple 1 "${keep[@]}" \
         --no-progress-bar --log-format simple --log-interval 100
+}
+
+# gradual NAME DEPTHS: sets trainer, for a schedule that has no more updates in all than one training.
+gradual() {
+    local steps=${2//[^-]/}
+    if (( average )); then fail "AVERAGE=$average: METHOD=gradual goes on from the best checkpoint"; fi
+    if (( world > 1 && (gpus == 0 || nodes > 1) )); then
+        fail "METHOD=gradual trains on one machine, and with several workers on its GPUs only"
+    fi
+    trainer=(selfteach gradual "$work/data" --save-dir "$work/$1" --schedule "${2//-/,}")
+    if [[ $updates ]]; then trainer+=(--stage-updates "$((updates / ${#steps}))"); fi
+    if [[ $later ]]; then trainer+=(--later "$later"); fi
+    trainer+=(-- --distributed-world-size "$world")
 }
 
 for_each_run train

@@ -4,6 +4,14 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 truncate() {
     local name=$1 depth=$3 trained=$work/$1/$checkpoint from=train-$1 cut epochs
+    if [[ $depth == *-* ]]; then  # a schedule: it has left a model of each depth
+        for cut in $(cuts "$depth"); do
+            trained=$work/$name/model-${cut%x*}x${cut#*x}.pt
+            stage "truncate-$name-$cut" "$work/$name-$cut.pt" "$from" -- \
+                selfteach truncate "$trained" --layers "$cut" -o "$work/$name-$cut.pt" --force
+        done
+        return
+    fi
     if (( average )); then
         trained=$work/$name.average.pt
         stage "average-$name" "$trained" "$from" -- \

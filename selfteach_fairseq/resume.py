@@ -59,11 +59,11 @@ def _load_checkpoint(cfg, trainer, **options):
     """checkpoint_utils.load_checkpoint of a sound file only, and with all that training knew.
 
     fairseq dies of a torn file, though a good one may lie beside it; it forgets how many
-    validations there have been without a gain, so that after a restart it waits longer; and it
-    divides the text into other batches than before.
+    validations there have been without a gain, so that after a restart it waits longer; it
+    divides the text into other batches than before; and it trains on after the last update.
 
     Raises: SystemExit, with one line, if the file is damaged and there is none to replace it, or
-        if it is of another model.
+        if it is of another model; and without an error if it is of a training that has ended.
     """
     path = _path(cfg)
     if trainer.data_parallel_rank == 0 and path.exists():
@@ -89,7 +89,16 @@ def _load_checkpoint(cfg, trainer, **options):
     is_new = path == Path(cfg.finetune_from_model or "")
     if extra_state and not (is_new or cfg.reset_meters or cfg.reset_optimizer):
         _early_stopping().update(extra_state.get(_PATIENCE, {}))
+        if _has_ended(trainer):
+            logger.info(f"{path}: this training has come to its end, there is nothing left to do")
+            raise SystemExit
     return extra_state, epoch_itr
+
+
+def _has_ended(trainer):
+    patience, most = trainer.cfg.checkpoint.patience, trainer.cfg.optimization.max_update
+    in_vain = _early_stopping().get("num_runs", 0)
+    return 0 < patience <= in_vain or 0 < most <= trainer.get_num_updates()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ model=(
     --decoder-embed-dim 16 --share-all-embeddings
 )
 training=(
-    --optimizer adam --lr 0.01 --label-smoothing 0.1 --max-tokens 400 --max-update "$updates"
+    --optimizer adam --lr 0.01 --label-smoothing 0.1 --max-tokens 400
     --dropout 0 --save-interval-updates 2 --keep-interval-updates 1 --num-workers 0
 )
 """

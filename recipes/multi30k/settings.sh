@@ -24,6 +24,6 @@ training=(
     --label-smoothing 0.1 --dropout 0.1
     --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 1
     --lr 4e-3 --lr-scheduler polynomial_decay --warmup-updates 400
-    --total-num-update "$updates" --max-update "$updates"
+    --total-num-update "$updates"
     --max-tokens 1500 --num-workers 0
 )

@@ -1,11 +1,13 @@
 """Invariant 5: workers that share a batch, and updates that gather one, are as one worker."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import run, train, train_command
+from exact import assert_same, last
 from tiny import batch, build, gradients
 
 from selfteach_fairseq import checkpoint
@@ -59,6 +61,19 @@ def test_a_worker_without_a_batch_changes_nothing(data, tmp_path):
     flags = ("--batch-size", 40)
     one = trained(data, tmp_path / "one", *flags, "--update-freq", 2)
     assert_equal(trained(data, tmp_path / "two", *flags, workers=2), one)
+
+
+def test_two_workers_that_go_on_are_the_two_that_never_stopped(data, tmp_path):
+    """In the second epoch, to the last bit: students drawn, alpha rising, dropout on."""
+    flags = (
+        *("--student-sampling", 1, "--alpha-warmup-updates", 20, "--dropout", 0.1),
+        *("--optimizer", "adam", "--lr", 0.01, "--batch-size", 10, "--save-interval-updates", 4),
+    )
+    trained(data, tmp_path / "whole", *flags, workers=2)
+    (tmp_path / "resumed").mkdir()
+    shutil.copy(tmp_path / "whole/checkpoint_2_8.pt", tmp_path / "resumed/checkpoint_last.pt")
+    trained(data, tmp_path / "resumed", *flags, workers=2)
+    assert_same(last(tmp_path / "resumed"), last(tmp_path / "whole"))
 
 
 @pytest.mark.parametrize("flags", [(), ("--checkpoint-activations",)], ids=["kept", "checkpointed"])

@@ -14,21 +14,37 @@ from selfteach_fairseq.criterion import SelfteachCriterionConfig
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_commands_for_an_own_project(data, tmp_path):
-    (block,) = re.findall(r"<!-- test: own project -->\n```bash\n(.*?)```", README, re.DOTALL)
-    small = "--encoder-embed-dim 16 --decoder-embed-dim 16 --max-epoch 1 --cpu"
-    assert "--max-epoch 60" in block
-    (tmp_path / "data-bin").symlink_to(data)
+SMALL = "--encoder-embed-dim 16 --decoder-embed-dim 16 --max-epoch 1 --cpu"
+
+
+def run_block(name, changes, data, folder):
+    """Run the commands under a mark in the README; returns what they print."""
+    (block,) = re.findall(rf"<!-- test: {name} -->\n```bash\n(.*?)```", README, re.DOTALL)
+    for words, others in changes.items():
+        assert words in block
+        block = block.replace(words, others)
+    (folder / "data-bin").symlink_to(data)
     result = subprocess.run(
-        ["bash", "-euc", block.replace("--max-epoch 60", small)],
-        cwd=tmp_path,
-        env=install_commands(tmp_path / "bin"),
+        ["bash", "-euc", block],
+        cwd=folder,
+        env=install_commands(folder / "bin"),
         capture_output=True,
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    assert re.search(r"after +3x3 ", result.stdout)
-    assert len(re.findall(r"^H-\d+", result.stdout, re.MULTILINE)) == 21
+    return result.stdout
+
+
+def test_the_commands_for_an_own_project(data, tmp_path):
+    output = run_block("own project", {"--max-epoch 60": SMALL}, data, tmp_path)
+    assert re.search(r"after +3x3 ", output)
+    assert len(re.findall(r"^H-\d+", output, re.MULTILINE)) == 21
+
+
+def test_the_command_for_a_gradual_schedule(data, tmp_path):
+    changes = {"--max-tokens 4096": f"--max-tokens 4096 {SMALL}", "6,5,4,3": "2,1"}
+    output = run_block("gradual", changes, data, tmp_path)
+    assert output.splitlines()[-1] == "gradual/model-1x1.pt"
 
 
 def test_every_option_of_the_criterion_is_explained():

@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 from conftest import train
+from exact import assert_same, last
 
 FLAGS = (
     *("--student-layers", "2x1,3,1", "--student-sampling", 1, "--alpha-start-update", 3),
@@ -27,30 +28,6 @@ def figures(log):
             del pairs[name]  # from the NLL; not shown again until the student is drawn
         found[kind, pairs["num_updates"]] = pairs
     return found
-
-
-def assert_same(a, b, where=""):
-    """Equal to the last bit, but for the time that training took."""
-    assert type(a) is type(b), where
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            if key not in ("previous_training_time", "metrics", "save_dir", "cfg"):
-                assert_same(a[key], b[key], f"{where}.{key}")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for i, pair in enumerate(zip(a, b, strict=True)):
-            assert_same(*pair, f"{where}.{i}")
-    else:
-        assert a == b, where
-
-
-def last(folder):
-    state = torch.load(folder / "checkpoint_last.pt", weights_only=True)
-    del state["optimizer_history"][:-1]  # it has an entry for every start
-    return state
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +58,16 @@ def test_at_the_end_of_an_epoch(data, whole, tmp_path):
     assert found == {key: expected[key] for key in found}
 
 
+def test_a_training_that_has_ended_does_not_go_on(data, tmp_path):
+    """fairseq would train one update more, and stop only then."""
+    train(data, tmp_path, *FLAGS, "--max-update", 3)
+    before = (tmp_path / "checkpoint_last.pt").read_bytes()
+    assert "has come to its end" in train(data, tmp_path, *FLAGS, "--max-update", 3).stdout
+    assert (tmp_path / "checkpoint_last.pt").read_bytes() == before
+    train(data, tmp_path, *FLAGS, "--max-update", 4)
+    assert last(tmp_path)["optimizer_history"][-1]["num_updates"] == 4
+
+
 def test_patience_is_not_renewed_by_a_restart(data, tmp_path):
     """Without learning there is no gain: the third validation is the second one in vain."""
     flags = ("--student-layers", 2, "--optimizer", "sgd", "--lr", 0, "--patience", 2)
@@ -88,6 +75,10 @@ def test_patience_is_not_renewed_by_a_restart(data, tmp_path):
     log = train(data, tmp_path, *flags, "--max-epoch", 5).stdout
     assert "early stop since valid performance hasn't improved for last 2 runs" in log
     assert last(tmp_path)["extra_state"]["train_iterator"]["epoch"] == 4  # the next one
+
+    before = (tmp_path / "checkpoint_last.pt").read_bytes()
+    assert "has come to its end" in train(data, tmp_path, *flags, "--max-epoch", 9).stdout
+    assert (tmp_path / "checkpoint_last.pt").read_bytes() == before
 
     fresh = train(
         *(data, tmp_path / "fresh", *flags, "--max-epoch", 2),

@@ -1,0 +1,76 @@
+"""`selfteach gradual`: train and cut, a few layers at a time."""
+
+import shlex
+import subprocess
+
+from ..gradual import Gradual
+from ..schedule import parse_schedule
+from ..stage import stages_of
+from .arguments import positive
+
+_PATIENCE = 5
+
+
+def add(commands):
+    command = commands.add_parser(
+        "gradual",
+        help="train, cut a few layers, train what is left, and so on",
+        epilog="Options after -- go to fairseq-train, in every stage. A stage ends after "
+        "--stage-updates, or once --patience is over, whichever comes first. Interrupted, the same "
+        "command goes on.",
+    )
+    command.add_argument("data", help="folder of fairseq-preprocess")
+    command.add_argument(
+        "--schedule",
+        required=True,
+        help="depths: 6,5,4,3 or 6x6,6x4,6x3; or single:6-3, halving:12-3, decreasing:12-3; or "
+        "auto:6-3, by the importance of the layers of --init",
+    )
+    command.add_argument("--save-dir", required=True, help="folder for the stages and the models")
+    command.add_argument(
+        "--init", metavar="CHECKPOINT", help="start from these weights (default: from scratch)"
+    )
+    command.add_argument(
+        "--stage-updates",
+        metavar="N[,N...]",
+        type=lambda text: [positive(number) for number in text.split(",")],
+        help="updates of a stage: one number for all stages, or one for each. A "
+        "--total-num-update is set to it.",
+    )
+    command.add_argument(
+        "--patience",
+        metavar="N",
+        type=positive,
+        help="end a stage after so many validations without a gain for its student "
+        f"(default: {_PATIENCE}, or no end with --stage-updates)",
+    )
+    command.add_argument(
+        "--later",
+        metavar="OPTIONS",
+        default="",
+        help="options of fairseq-train for the stages after the first, in one word, such as "
+        "'--lr 1e-3 --warmup-updates 100'",
+    )
+    command.set_defaults(run=_run)
+
+
+def _run(args):
+    depths = parse_schedule(args.schedule)
+    patience = args.patience or (None if args.stage_updates else _PATIENCE)
+    later = shlex.split(args.later)
+    stages = stages_of(depths, args.stage_updates, patience, args.options, later)
+    gradual = Gradual(args.data, args.save_dir, stages, args.init)
+    try:
+        account = gradual.run()
+    except subprocess.CalledProcessError as error:
+        raise ValueError(
+            f"fairseq-train ended with code {error.returncode}, see above; the same command goes on"
+        ) from None
+    print(f"\n{'stage':>5}{'model':>8}{'student':>9}{'updates':>9}{'minutes':>9}{'bits/token':>12}")
+    for number, stage in enumerate(account["stages"], start=1):
+        print(
+            f"{number:>5}{stage['full']:>8}{stage['student']:>9}{stage['updates']:>9,}"
+            f"{stage['training_seconds'] / 60:>9.1f}{stage['student_nll_loss']:>12.3f}"
+        )
+    for depth in depths:
+        print(f"{gradual.model(depth)}")

@@ -1,0 +1,174 @@
+"""Gradual self-teaching: train, cut a few layers, train what is left (Li and Odoom 2023, 3.2).
+
+Each stage is a fairseq-train of its own, in a process and a folder of its own: fairseq keeps what
+it counts for early stopping in its functions. A stage's model starts from the weights that the
+stage before cut out, its optimizer from nothing.
+"""
+
+import fcntl
+import hashlib
+import json
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import checkpoint
+from .files import whole
+from .sound import CheckpointError
+from .truncate import first_layers, truncate
+
+_ACCOUNT = "schedule.json"
+
+
+class Gradual:
+    """A schedule's folder: a fairseq run for each stage, a model for each depth, an account.
+
+    `stage1-6x6/` and so on are fairseq's runs, `model-6x6.pt` and so on stock checkpoints of what
+    was cut out, and `schedule.json` says what each stage cost and reached.
+
+    Raises: ValueError if the folder is of another schedule, or another process is at work there.
+    """
+
+    def __init__(self, data, folder, stages, init=None):
+        """`init` is the path of a checkpoint to start the first stage from, of any transformer."""
+        self.data, self.folder, self.stages, self.init = data, Path(folder), stages, init
+        self.account = {"version": 1, "init_sha256": None, "stages": []}
+
+    def run(self):
+        """Runs what has not been run. Returns: the account, as it is in schedule.json.
+
+        Raises: ValueError, or CalledProcessError if a stage's training fails.
+        """
+        init = self._read_init()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _only_one(self.folder) as lock:
+            self._check_account()
+            start = None
+            if init:
+                start = self.folder / "init.pt"
+                if not start.exists():
+                    checkpoint.save(init, start)
+            for number, stage in enumerate(self.stages, start=1):
+                entry = self._entry(number, stage)
+                if "student_nll_loss" not in entry:
+                    self._train(number, stage, start, lock)
+                    entry |= self._finish(number, stage)
+                    self._write()
+                start = self.model(stage.student)
+        return self.account
+
+    def model(self, depth):
+        """Where the model of a depth is, once it is there."""
+        return self.folder / f"model-{depth}.pt"
+
+    def _read_init(self):
+        """The checkpoint to start from, as a stock transformer's; None without."""
+        if self.init is None:
+            return None
+        state = checkpoint.load(self.init)
+        try:
+            there, first = checkpoint.depth(state["model"]), self.stages[0].full
+            if there != first:
+                raise CheckpointError(
+                    f"has {there} layers: begin the schedule with these, not {first}"
+                )
+            stock = truncate(state, first_layers(there))
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.init}: {error}") from None
+        with open(self.init, "rb") as file:
+            self.account["init_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        return stock
+
+    def _check_account(self):
+        """Takes up the folder's account, if there is one of the same settings so far."""
+        path = self.folder / _ACCOUNT
+        if not path.exists():
+            if any(self.folder.glob("*.pt")):
+                raise ValueError(f"{self.folder}: has checkpoints of other runs: choose another")
+            return
+        account = read_account(path)
+        wanted = [_settings(stage) for stage in self.stages]
+        begun = [{key: entry.get(key) for key in wanted[0]} for entry in account["stages"]]
+        if begun != wanted[: len(begun)] or account["init_sha256"] != self.account["init_sha256"]:
+            raise ValueError(
+                f"{self.folder}: has stages of another schedule, or of other options or weights: "
+                "choose another --save-dir"
+            )
+        self.account = account
+
+    def _entry(self, number, stage):
+        """The account's entry of a stage, which stands there from the stage's beginning."""
+        if len(self.account["stages"]) < number:
+            self.account["stages"].append(_settings(stage))
+            self._write()
+        return self.account["stages"][number - 1]
+
+    def _write(self):
+        with whole(self.folder / _ACCOUNT) as file:
+            file.write((json.dumps(self.account, indent=2) + "\n").encode())
+
+    def _train(self, number, stage, start, lock):
+        print(
+            f"stage {number} of {len(self.stages)}: {stage.full} layers, teaching its first "
+            f"{stage.student}",
+            flush=True,
+        )
+        folder = self._run_folder(number, stage)
+        folder.mkdir(exist_ok=True)
+        # The training holds the lock as well: it may outlive this process.
+        subprocess.run(stage.command(self.data, folder, start), check=True, pass_fds=[lock])
+
+    def _run_folder(self, number, stage):
+        return self.folder / f"stage{number}-{stage.full}"
+
+    def _finish(self, number, stage):
+        """Cuts what the stage has trained. Returns: what it cost and reached."""
+        folder = self._run_folder(number, stage)
+        state = checkpoint.load(folder / "checkpoint_best.pt")
+        depths = [stage.full, stage.student] if number == 1 else [stage.student]
+        for depth in depths:
+            checkpoint.save(truncate(state, first_layers(depth)), self.model(depth))
+        last = checkpoint.load(folder / "checkpoint_last.pt")
+        return {
+            "updates": last["optimizer_history"][-1]["num_updates"],
+            "best_update": state["optimizer_history"][-1]["num_updates"],
+            "training_seconds": round(last["extra_state"]["previous_training_time"], 1),
+            "student_nll_loss": float(state["extra_state"]["val_loss"]),
+        }
+
+
+def read_account(path):
+    """What `schedule.json` says. Raises: ValueError if it is none of `selfteach gradual`."""
+    try:
+        account = json.loads(Path(path).read_bytes())
+        stages = account["stages"]
+        if account["version"] != 1 or not all(isinstance(stage, dict) for stage in stages):
+            raise ValueError
+        account["init_sha256"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError(
+            f"{path}: is no account of `selfteach gradual` that this version reads: "
+            "choose another folder"
+        ) from None
+    return account
+
+
+def _settings(stage):
+    return {
+        "full": str(stage.full),
+        "student": str(stage.student),
+        "stage_updates": stage.updates,
+        "patience": stage.patience,
+        "options": stage.options,
+    }
+
+
+@contextmanager
+def _only_one(folder):
+    """A file descriptor that keeps other processes out, for as long as anyone has it open."""
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{folder}: another run is at work there: let it end first") from None
+        yield file.fileno()

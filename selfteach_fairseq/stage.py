@@ -1,0 +1,90 @@
+"""A stage of a gradual schedule: one training, of one depth with the next one as its student."""
+
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from .student import Student
+
+# What a stage's command says itself.
+_OURS = (
+    *("--user-dir", "--criterion", "--save-dir", "--log-file", "--encoder-layers"),
+    *("--decoder-layers", "--student-layers", "--student-sampling", "--restore-file"),
+    *("--finetune-from-model", "--patience", "--max-update", "--best-checkpoint-metric"),
+    *("--maximize-best-checkpoint-metric", "--no-save", "--disable-validation"),
+)
+
+
+class Stage(NamedTuple):
+    """One training: of a model of some depth, with the next depth as its student."""
+
+    full: Student
+    student: Student
+    updates: int | None  # so many
+    patience: int | None  # or until so many validations in a row are no better for the student
+    options: list  # further ones of fairseq-train
+
+    def command(self, data, folder, start):
+        """fairseq-train's command line; `start` is a checkpoint to take the weights from."""
+        command = [
+            *(sys.executable, "-m", "fairseq_cli.train", str(data), *self._options()),
+            *("--user-dir", str(Path(__file__).parent), "--save-dir", str(folder)),
+            *("--criterion", "label_smoothed_ce_selfteach", "--student-layers", str(self.student)),
+            *("--encoder-layers", str(self.full.encoder_layers)),
+            *("--decoder-layers", str(self.full.decoder_layers)),
+            *("--best-checkpoint-metric", self.metric, "--log-file", str(folder / "train.log")),
+        ]
+        if self.updates:
+            command += ["--max-update", str(self.updates)]
+        if self.patience:
+            command += ["--patience", str(self.patience)]
+        if start:
+            command += ["--finetune-from-model", str(start)]
+        return command
+
+    @property
+    def metric(self):
+        return f"student_{self.student}_nll_loss"
+
+    def _options(self):
+        """A learning rate that falls towards a last update reaches it at the stage's."""
+        options = list(self.options)
+        for i, word in enumerate(options):
+            if self.updates and word == "--total-num-update" and i + 1 < len(options):
+                options[i + 1] = str(self.updates)
+            elif self.updates and word.startswith("--total-num-update="):
+                options[i] = f"--total-num-update={self.updates}"
+        return options
+
+
+def stages_of(depths, updates, patience, options, later_options):
+    """The Stages of a schedule.
+
+    Args:
+        depths: two or more Students, as parse_schedule() returns them
+        updates: how many each stage has, a list of one number for all or of one for each; or None
+        patience: validations in a row without a gain that end a stage; or None
+        options: fairseq-train's, of all stages
+        later_options: and of those after the first, which win over these
+
+    Raises: ValueError if the numbers of updates and stages differ, or for an option that the
+        schedule decides.
+    """
+    steps = list(pairwise(depths))
+    updates = updates or [None]
+    if len(updates) == 1:
+        updates = updates * len(steps)
+    if len(updates) != len(steps):
+        raise ValueError(
+            f"--stage-updates {','.join(map(str, updates))}: the schedule has {len(steps)} stages: "
+            "write one number for all, or one for each"
+        )
+    for word in (*options, *later_options):
+        name = word.partition("=")[0]
+        if name in _OURS:
+            raise ValueError(f"{name} is not for fairseq-train here: the schedule decides it")
+    return [
+        Stage(*step, number, patience, [*options, *(later_options if i else ())])
+        for i, (step, number) in enumerate(zip(steps, updates, strict=True))
+    ]
