@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 _LAST = "checkpoint_last.pt"
 _PATIENCE = "early_stopping"
+_LIKE_PARAMETERS = {"exp_avg", "exp_avg_sq", "momentum_buffer"}
 
 
 def _rename_synced(source, target):
@@ -76,6 +77,7 @@ def _load_checkpoint(cfg, trainer, **options):
     try:
         with _batches_of_the_first_epoch(trainer) if one_cut else nullcontext():
             extra_state, epoch_itr = _fairseq_load_checkpoint(cfg, trainer, **options)
+        _check_optimizer(trainer.optimizer.optimizer)
     except OSError:
         raise
     except Exception as error:  # fairseq raises that, for a model of another shape
@@ -93,6 +95,17 @@ def _load_checkpoint(cfg, trainer, **options):
             logger.info(f"{path}: this training has come to its end, there is nothing left to do")
             raise SystemExit
     return extra_state, epoch_itr
+
+
+def _check_optimizer(optimizer):
+    """torch itself notices another shape in the first update only, with a traceback."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            for name in _LIKE_PARAMETERS & state.keys():
+                if state[name] is not None and state[name].shape != parameter.shape:
+                    kept, wanted = tuple(state[name].shape), tuple(parameter.shape)
+                    raise ValueError(f"its optimizer's {name} is {kept}, not {wanted}")
 
 
 def _has_ended(trainer):

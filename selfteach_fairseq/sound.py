@@ -118,7 +118,7 @@ def is_transformer(settings):
 
 
 def check_fits(settings, model, layers):
-    """Whether a Transformer of these settings has a state_dict's names and shapes.
+    """Whether a Transformer of these settings has a state_dict's names and shapes, all finite.
 
     It is built without memory for its parameters, and fairseq loads the state_dict into it.
 
@@ -131,6 +131,11 @@ def check_fits(settings, model, layers):
         if tensor.dtype not in _DTYPES or not tensor.numel():
             kind = f"{tuple(tensor.shape)} of {tensor.dtype}"
             raise CheckpointError(f"its {name} is {kind}, not of floating-point numbers")
+        if not tensor.isfinite().all():
+            raise CheckpointError(
+                f"its {name} has numbers that are not finite, its training diverged: use one from "
+                "before"
+            )
     try:
         with warnings.catch_warnings(action="ignore"):  # of parameters that take no memory
             built = _build(settings, model, layers)

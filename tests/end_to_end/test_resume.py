@@ -140,6 +140,13 @@ def test_a_foreign_file_to_go_on_from_runs_no_code(data, whole, tmp_path):
     assert not canary.exists()
 
 
+def test_an_optimizer_of_another_shape_gets_one_line(data, whole, tmp_path):
+    state = torch.load(whole[0] / "checkpoint_last.pt", weights_only=True)
+    state["last_optimizer_state"]["state"][0]["exp_avg"] = torch.zeros(3)
+    torch.save(state, tmp_path / "checkpoint_last.pt")
+    assert "its optimizer's exp_avg is (3,), not (" in last_line_of_a_refusal(data, tmp_path)
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [

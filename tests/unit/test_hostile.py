@@ -95,6 +95,7 @@ MODELS = {
     "truth values": (lambda m: replaced(m, m[WEIGHT] > 0), "of torch.bool"),
     "complex numbers": (lambda m: replaced(m, m[WEIGHT] + 1j), "of torch.complex64"),
     "eight bits": (lambda m: replaced(m, m[WEIGHT].to(torch.float8_e5m2)), "of torch.float8"),
+    "not a number": (lambda m: replaced(m, m[WEIGHT] / 0), "its training diverged"),
     "no numbers": (lambda m: replaced(m, torch.ones(0, 16)), "is (0, 16) of torch.float32"),
     "one for all": (lambda m: replaced(m, torch.ones(1).expand(2**45, 16)), "out of 4 bytes"),
     "sparse": (lambda m: replaced(m, m[WEIGHT].to_sparse()), "is no plain tensor"),
