@@ -3,6 +3,7 @@
 # make iwslt14-de    the same on IWSLT14 (also -ar, -fa, -es, -he; make iwslt14: all five); a GPU
 # make multi30k-de   the same on Multi30k, with two students
 # make schedules-multi30k-de   ways to half the depth, under the same number of updates: hours
+# make importance-multi30k-de  what each layer weighs through training, plain and self-taught: an hour
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make bench         what it costs: time, memory, decoding speed (about 20 minutes on 2 cores)
 # make test          the tests, and the linter (about 10 minutes on 2 cores)
@@ -35,6 +36,10 @@ multi30k-%: $(VENV)/.ready
 
 schedules-%: $(VENV)/.ready
 	SETTINGS=recipes/schedules.sh WORK=work/$@ recipes/run.sh $* $(STAGES)
+
+importance-%: $(VENV)/.ready
+	KEEP_EVERY=150 METHOD="plain selfteach" LAYERS=6 STUDENTS=3 SETTINGS=recipes/schedules.sh \
+	    WORK=work/$@ recipes/run.sh $* prepare train truncate score importance report
 
 bitext: $(VENV)/.ready
 	recipes/run.sh bitext-$(NAME) $(STAGES)

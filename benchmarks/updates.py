@@ -38,14 +38,16 @@ def times(shape, variants, *flags):
 
 
 def peak_memory(shape, variant, *flags):
-    """Bytes at the peak of two updates, for a process of its own.
+    """Bytes at the peak of an update, for a process of its own.
+
+    Before it comes one of a single sentence, for from then on the optimizer has its state.
 
     On a GPU: all that is allocated there. On a CPU: the resident set above that of the built model.
     """
     trainer = trainer_of(variant, shape, *flags)
-    sample, before = shapes.batch(shape), _resident()
-    for _ in range(2):
-        trainer.train_step([sample])
+    before = _resident()
+    for tokens in (shapes.SENTENCE, shape.tokens):
+        trainer.train_step([shapes.batch(shape._replace(tokens=tokens))])
     if shapes.on_gpu():
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before

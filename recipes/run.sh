@@ -5,8 +5,8 @@ set -euo pipefail
 corpus=${1:?name a corpus: demo, iwslt14-de, multi30k-de or bitext-NAME}; shift
 if (( $# == 0 )); then set -- prepare train truncate score report; fi
 for stage in "$@"; do
-    if [[ " prepare train truncate score report " != *" $stage "* ]]; then
-        echo "run.sh: '$stage' is no stage: name prepare, train, truncate, score or report" >&2
+    if [[ " prepare train truncate score importance report " != *" $stage "* ]]; then
+        echo "run.sh: '$stage' is no stage: name prepare, train, truncate, score, importance or report" >&2
         exit 1
     fi
 done

@@ -2,6 +2,7 @@
 # Train on a prepared corpus, once for each of METHOD and SEEDS: recipes/train.sh CORPUS
 #
 #   PRECISION=fp32|fp16|bf16   (default: fp32)     CPU=1   train a large model without a GPU
+#   KEEP_EVERY=150   keep a checkpoint of every so many updates, for importance.sh
 #   NPROC_PER_NODE=GPUs of this machine            (default: 1)
 #   NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT    several machines with one file system
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -68,6 +69,7 @@ train() {
     flags=$(flags_of "$method")
     read -d "" -ra flags <<<"$flags" || true  # the end of the text ends it
     if (( average )); then keep=(--keep-last-epochs "$average"); fi
+    if [[ ${KEEP_EVERY:-} ]]; then keep+=(--save-interval-updates "$KEEP_EVERY"); fi
     if [[ $method == gradual ]]; then
         gradual "$name" "$depth"
     else
