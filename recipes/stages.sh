@@ -98,7 +98,7 @@ stage() {
 }
 
 put_away() {
-    if compgen -G "$1/*.pt" >/dev/null; then
+    if compgen -G "$1/*.pt" >/dev/null || compgen -G "$1/*/*.pt" >/dev/null; then
         rm -rf "$1.old"
         mv "$1" "$1.old"
         echo "   the checkpoints until now are in ${1##*/}.old"

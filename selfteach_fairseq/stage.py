@@ -12,7 +12,8 @@ _OURS = (
     *("--user-dir", "--criterion", "--save-dir", "--log-file", "--encoder-layers"),
     *("--decoder-layers", "--student-layers", "--student-sampling", "--restore-file"),
     *("--finetune-from-model", "--patience", "--max-update", "--best-checkpoint-metric"),
-    *("--maximize-best-checkpoint-metric", "--no-save", "--disable-validation"),
+    *("--maximize-best-checkpoint-metric", "--no-save", "--no-last-checkpoints"),
+    "--disable-validation",
 )
 
 
