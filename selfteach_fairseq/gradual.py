@@ -166,7 +166,7 @@ def _settings(stage):
 @contextmanager
 def _only_one(folder):
     """A file descriptor that keeps other processes out, for as long as anyone has it open."""
-    with open(folder / ".lock", "w") as file:
+    with open(folder / ".lock", "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
