@@ -1,6 +1,6 @@
 # Ways to the same depth under the same number of updates: make schedules-multi30k-de
 source "$recipes/small.sh"
-updates=1800 seeds="1 2"
+updates=1500 seeds="1 2"
 methods="gradual@6-3 gradual@6-4-3 gradual@6-5-4-3 gradual@4-2 gradual@4-3-2"
 training+=(
     --warmup-updates 200 --total-num-update "$updates" --max-tokens 1000
