@@ -70,8 +70,8 @@ def loss_without(model, batches, key):
             parameter.zero_()
         losses, tokens = zip(*(_summed_loss(model, batch) for batch in batches), strict=True)
     finally:
-        for parameter, numbers in kept.items():
-            parameter.copy_(numbers)
+        for parameter, values in kept.items():
+            parameter.copy_(values)
     return sum(loss.item() for loss in losses) / sum(tokens)
 
 

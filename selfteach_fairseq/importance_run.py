@@ -51,8 +51,12 @@ class Run(NamedTuple):
 
 
 def of_checkpoint(path, folder, subset="valid", batches=BATCHES, max_tokens=MAX_TOKENS):
-    """The importance of every layer at one checkpoint, as a list of Row; see measure()."""
-    return measure([path], folder, subset, batches, max_tokens).rows
+    """The importance of every layer at one checkpoint, {(side, layer from 1): nats per token}.
+
+    Arguments and errors: see measure().
+    """
+    rows = measure([path], folder, subset, batches, max_tokens).rows
+    return {(row.side, row.layer): row.importance for row in rows}
 
 
 def measure(
