@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from .commands import average, gradual, report, score, truncate
+from .commands import average, gradual, importance, report, score, truncate
 from .sound import one_line
 
 
@@ -27,7 +27,7 @@ def main(arguments=None):
 def _parser():
     parser = argparse.ArgumentParser(prog="selfteach", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (truncate, average, gradual, score, report):
+    for command in (truncate, average, gradual, importance, score, report):
         command.add(commands)
     user_dir = commands.add_parser("user-dir", help="print what fairseq's --user-dir takes")
     user_dir.set_defaults(run=lambda args: print(Path(__file__).parent))

@@ -6,28 +6,24 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from fairseq.data import Dictionary
-from fairseq.data.data_utils import infer_language_pair
 from sacrebleu.metrics import BLEU, CHRF
-from tqdm import tqdm
 
 from . import __version__
-from .checkpoint import depth, load, parameters, save
+from .checkpoint import depth, parameters, save
+from .data import dictionaries, languages
 from .files import whole
+from .progress import Progress
 from .sound import CheckpointError, lines_of, one_line
-from .truncate import first_layers, truncate
+from .truncate import load_stock
 
 _SPEED = re.compile(
     r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s "
     r"\(([\d.]+) sentences/s, ([\d.]+) tokens/s\)"
 )
-_LANGUAGE = re.compile(r"\w[\w-]*")
-_SAY_EVERY = 10  # seconds
 _PROGRESS = re.compile(r":\s+(\d+) / (\d+) wps=")
 
 
@@ -46,13 +42,9 @@ def score(checkpoint, data, *, subset, beam, lenpen, batch_size, references, rep
     Returns: (record, translations): plain data for JSON, and the detokenised translations.
     Raises: CheckpointError for a checkpoint, dictionary or reference that doesn't fit.
     """
-    state = load(checkpoint)
-    try:
-        stock = truncate(state, first_layers(depth(state["model"])))
-    except CheckpointError as error:
-        raise CheckpointError(f"{checkpoint}: {error}") from None
-    source, target = _languages(state["cfg"]["task"], data)
-    dictionary = _check_dictionaries(state, data, source, target)
+    state = load_stock(checkpoint)
+    source, target = languages(state["cfg"]["task"], data)
+    _, dictionary = dictionaries(state, data, (source, target))
     given = None if references is None else lines_of(references)
     command = [
         *("--gen-subset", subset, "--task", "translation"),
@@ -65,7 +57,7 @@ def score(checkpoint, data, *, subset, beam, lenpen, batch_size, references, rep
     with tempfile.TemporaryDirectory() as folder:
         # Not the file itself: fairseq would read other settings than load(), where a file has
         # several, and take a colon in its path as the end of it.
-        save(stock, Path(folder, "model.pt"))
+        save(state, Path(folder, "model.pt"))
         Path(folder, "data").symlink_to(Path(data).absolute())
         runs = [_generate(folder, subset, command) for _ in range(repeat)]
     translations, targets, speed = sorted(runs, key=lambda run: run[2]["seconds"])[repeat // 2]
@@ -97,41 +89,6 @@ def score(checkpoint, data, *, subset, beam, lenpen, batch_size, references, rep
         "versions": _versions(),
     }
     return record, translations
-
-
-def _languages(task, data):
-    """The languages of a checkpoint, or else, as fairseq-train finds them, of the data."""
-    source, target = task.get("source_lang"), task.get("target_lang")
-    if (not source or not target) and Path(data).is_dir():
-        source, target = infer_language_pair(str(data))
-    for language in (source, target):
-        named = language if isinstance(language, str) and _LANGUAGE.fullmatch(language) else "*"
-        if not (Path(data) / f"dict.{named}.txt").is_file():
-            raise CheckpointError(
-                f"{data}: has no dict.{named}.txt: name the folder that "
-                "fairseq-preprocess made for the checkpoint's languages"
-            )
-    return source, target
-
-
-def _check_dictionaries(state, data, source, target):
-    """Returns the target dictionary. Raises: CheckpointError if one does not fit the model."""
-    for side, language in (("encoder", source), ("decoder", target)):
-        path = Path(data) / f"dict.{language}.txt"
-        try:
-            dictionary = Dictionary.load(str(path))
-        except Exception as error:  # fairseq raises that, and others
-            raise CheckpointError(
-                f"{path}: is no dictionary ({one_line(error)}): run fairseq-preprocess again"
-            ) from None
-        types, rows = len(dictionary), state["model"][f"{side}.embed_tokens.weight"].size(0)
-        # Of merged embeddings each dictionary fills a part only.
-        if types != rows and not state["cfg"]["model"].get("merge_src_tgt_embed"):
-            raise CheckpointError(
-                f"{path}: has {types} types and the checkpoint {rows}: name the data folder "
-                "that it was trained on"
-            )
-    return dictionary
 
 
 def _joining(dictionary):
@@ -185,21 +142,17 @@ def _generate(folder, subset, options):
 
 def _run(command):
     """Run fairseq-generate behind a progress bar; returns what it logged."""
-    log, said = [], time.monotonic()
+    log = []
     with (
         subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as process,
-        tqdm(desc="translating", unit="batch", leave=False, disable=None) as bar,
+        Progress("translating") as shown,
     ):
         for line in process.stderr:
             log.append(line)
             if progress := _PROGRESS.search(line):
-                bar.total = int(progress[2])
-                bar.update(int(progress[1]) - bar.n)
-                if bar.disable and time.monotonic() - said > _SAY_EVERY:  # no terminal: in lines
-                    print(f"translating: {progress[1]} of {progress[2]} batches", flush=True)
-                    said = time.monotonic()
+                shown.reach(int(progress[1]), int(progress[2]))
     return "".join(log)
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from fairseq.models import ARCH_CONFIG_REGISTRY
 
-from .checkpoint import depth, without_training_state
+from .checkpoint import depth, load, without_training_state
 from .sound import CheckpointError, is_transformer
 
 _LAYER = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.(.+)")
@@ -20,6 +20,18 @@ def first_layers(student):
         "encoder": list(range(student.encoder_layers)),
         "decoder": list(range(student.decoder_layers)),
     }
+
+
+def load_stock(path):
+    """All of a checkpoint as that of a stock `transformer`, without the optimizer's state.
+
+    Raises: CheckpointError if there is no sound one in the file, or it is of another architecture.
+    """
+    state = load(path)
+    try:
+        return truncate(state, first_layers(depth(state["model"])))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
 
 
 def truncate(state, keep, fp16=False):

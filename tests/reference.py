@@ -86,3 +86,24 @@ def reference_student_logits(full_model, student, sample):
     fresh.load_state_dict(kept, strict=True)
     with torch.no_grad():
         return fresh.eval()(**sample["net_input"])[0]
+
+
+def reference_products(model, sentences):
+    """|theta * dL/dtheta| of every number of the layers (sections 2.1 and 2.2), in a list by the
+    name of its parameter; L is the mean of - log p(y) over the target tokens.
+
+    model: a fairseq Transformer in eval mode; sentences: pairs of lists of tokens, not padded.
+    """
+    losses = []
+    for source, target in sentences:
+        previous = torch.tensor([[2, *target[:-1]]])
+        logits = model(torch.tensor([source]), torch.tensor([len(source)]), previous)[0]
+        losses += [-log_probabilities(logits[0, t])[y] for t, y in enumerate(target)]
+    loss = sum(losses) / len(losses)
+    parameters = {n: p for n, p in model.named_parameters() if ".layers." in n}
+    gradients = torch.autograd.grad(loss, list(parameters.values()))
+    products = {}
+    for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
+        numbers = zip(parameter.flatten().tolist(), gradient.flatten().tolist(), strict=True)
+        products[name] = [abs(theta * slope) for theta, slope in numbers]
+    return products

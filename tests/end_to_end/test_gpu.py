@@ -4,7 +4,9 @@ import pytest
 import torch
 from conftest import run, selfteach, train_command
 from reference import reference_loss
+from tiny import batch, build
 
+from selfteach_fairseq.importance import part_importance
 from selfteach_fairseq.losses import Objective, self_teaching_loss
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -82,3 +84,10 @@ def test_a_run_that_diverges_leaves_the_last_good_checkpoint(data, tmp_path, pre
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("training diverged: ")
     assert (tmp_path / "checkpoint_last.pt").read_bytes() == saved
+
+
+def test_importance_is_what_it_is_on_the_cpu():
+    model, sample = build()[0].eval(), batch()
+    expected, loss = part_importance(model, [sample])
+    found, loss_there = part_importance(model.cuda(), [sample])
+    assert found == pytest.approx(expected, rel=1e-3) and loss_there == pytest.approx(loss)

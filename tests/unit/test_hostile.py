@@ -32,9 +32,13 @@ def refusal(path, capsys):
     """The one line that every command has for a file that it refuses, in little memory."""
     output, before = path.parent / "out.pt", most_memory()
     lines = []
-    for words in (["truncate", "--layers", "1"], ["average"], ["score", "/nowhere"]):
-        command, *options = words
-        assert main([command, str(path), *options, "-o", str(output)]) == 1
+    for command, *words in (
+        ("truncate", path, "--layers", "1"),
+        ("average", path),
+        ("score", path, "/nowhere"),
+        ("importance", "/nowhere", "--path", path),
+    ):
+        assert main([command, *map(str, words), "-o", str(output)]) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"selfteach {command}: ") and len(line) < 700
         lines.append(line.removeprefix(f"selfteach {command}: "))

@@ -1,0 +1,135 @@
+"""The data folder of a checkpoint: its languages, its dictionaries, and batches of a split."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from fairseq.data import Dictionary
+from fairseq.data.data_utils import infer_language_pair, numpy_seed
+from fairseq.tasks.translation import load_langpair_dataset
+
+from .sound import CheckpointError, one_line
+
+_LANGUAGE = re.compile(r"\w[\w-]*")
+
+
+def languages(task, data):
+    """The languages of a checkpoint, or else, as fairseq-train finds them, of the data.
+
+    Args:
+        task: the settings of the task in a checkpoint
+        data: folder of fairseq-preprocess
+
+    Returns: (source, target)
+    Raises: CheckpointError if the folder has no dictionaries of them.
+    """
+    source, target = task.get("source_lang"), task.get("target_lang")
+    if (not source or not target) and Path(data).is_dir():
+        source, target = infer_language_pair(str(data))
+    for language in (source, target):
+        named = language if isinstance(language, str) and _LANGUAGE.fullmatch(language) else "*"
+        if not (Path(data) / f"dict.{named}.txt").is_file():
+            raise CheckpointError(
+                f"{data}: has no dict.{named}.txt: name the folder that "
+                "fairseq-preprocess made for the checkpoint's languages"
+            )
+    return source, target
+
+
+def dictionaries(state, data, pair):
+    """The dictionaries of a pair of languages, (source, target), in a data folder.
+
+    Raises: CheckpointError if one does not fit the model of a checkpoint.
+    """
+    found = []
+    for side, language in zip(("encoder", "decoder"), pair, strict=True):
+        path = Path(data) / f"dict.{language}.txt"
+        try:
+            dictionary = Dictionary.load(str(path))
+        except Exception as error:  # fairseq raises that, and others
+            raise CheckpointError(
+                f"{path}: is no dictionary ({one_line(error)}): run fairseq-preprocess again"
+            ) from None
+        types, rows = len(dictionary), state["model"][f"{side}.embed_tokens.weight"].size(0)
+        # Of merged embeddings each dictionary fills a part only.
+        if types != rows and not state["cfg"]["model"].get("merge_src_tgt_embed"):
+            raise CheckpointError(
+                f"{path}: has {types} types and the checkpoint {rows}: name the data folder "
+                "that it was trained on"
+            )
+        found.append(dictionary)
+    return tuple(found)
+
+
+def batches(data, subset, pair, dictionaries, *, longest, count, max_tokens):
+    """The first batches of a split, always the same ones in the same order.
+
+    Sentences of like length share a batch, and the batches come shuffled, as in training: so a
+    few of them stand for the whole split.
+
+    Args:
+        data: folder of fairseq-preprocess
+        subset: train, valid, ...
+        pair, dictionaries: of source and target
+        longest: the most tokens that the model takes, of source and target
+        count: how many batches; a split with fewer gives all it has
+        max_tokens: the most tokens of a batch, padding included, on the longer side
+
+    Returns: (samples, too_long): batches as fairseq makes them, and how many sentences of the
+        split no batch can take, for they exceed `longest` or `max_tokens`.
+    Raises: ValueError if there is no such split, or nothing in it.
+    """
+    dataset = _dataset(data, subset, pair, dictionaries)
+    with numpy_seed(1):
+        order, too_long = dataset.filter_indices_by_size(
+            dataset.ordered_indices(), [min(positions, max_tokens) for positions in longest]
+        )
+        if not len(order):
+            raise ValueError(
+                f"{data}: {subset} has no sentence of at most {max_tokens} tokens: "
+                "raise --max-tokens"
+            )
+        chosen = list(dataset.batch_by_size(order, max_tokens=max_tokens))
+        np.random.shuffle(chosen)
+    samples = [dataset.collater([dataset[i] for i in batch]) for batch in chosen[:count]]
+    _check_types(samples, dictionaries, f"{data}: {subset}")
+    return samples, len(too_long)
+
+
+def _dataset(data, subset, pair, dictionaries):
+    # Not by fairseq's task, which would take a colon in the path as the end of it.
+    (source, target), (source_dictionary, target_dictionary) = pair, dictionaries
+    try:
+        dataset = load_langpair_dataset(
+            *(str(data), subset, source, source_dictionary, target, target_dictionary),
+            combine=subset == "train",  # train, train1, ..., as fairseq-train has it
+            dataset_impl=None,
+            upsample_primary=1,
+            left_pad_source=True,
+            left_pad_target=False,
+            max_source_positions=None,
+            max_target_positions=None,
+        )
+    except FileNotFoundError:
+        dataset = None
+    except Exception as error:  # whatever a damaged file breaks in fairseq's readers
+        raise ValueError(
+            f"{data}: its {subset} can't be read ({one_line(error)}): run fairseq-preprocess again"
+        ) from None
+    if dataset is None or dataset.tgt is None:
+        raise ValueError(
+            f"{data}: has no {subset} of {source} and {target}: choose another --subset, or run "
+            "fairseq-preprocess for it"
+        )
+    return dataset
+
+
+def _check_types(samples, dictionaries, where):
+    """torch's own error would be a traceback, and on a GPU the end of the process."""
+    for sample in samples:
+        tokens = (sample["net_input"]["src_tokens"], sample["target"])
+        for side, dictionary in zip(tokens, dictionaries, strict=True):
+            if side.max() >= len(dictionary):
+                raise ValueError(
+                    f"{where} holds a type that its dictionary lacks: run fairseq-preprocess again"
+                )

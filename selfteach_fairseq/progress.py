@@ -1,0 +1,39 @@
+"""How far a long computation is: a bar in a terminal, elsewhere a line every ten seconds."""
+
+import time
+
+from tqdm import tqdm
+
+_SAY_EVERY = 10  # seconds
+
+
+class Progress:
+    """A context manager that counts batches; `total` may become known later."""
+
+    def __init__(self, what, total=None):
+        self._what, self._total, self._done = what, total, 0
+        self._said = time.monotonic()
+
+    def __enter__(self):
+        self._bar = tqdm(
+            desc=self._what, total=self._total, unit="batch", leave=False, disable=None
+        )
+        return self
+
+    def __exit__(self, *_):
+        self._bar.close()
+
+    def reach(self, done, total):
+        """So many of the batches are done."""
+        self._bar.total = total
+        self._bar.update(done - self._done)
+        self._total, self._done = total, done
+        if self._bar.disable and time.monotonic() - self._said > _SAY_EVERY:  # no terminal
+            print(f"{self._what}: {done} of {total} batches", flush=True)
+            self._said = time.monotonic()
+
+    def over(self, batches):
+        """The same batches, each counted once it has been dealt with."""
+        for batch in batches:
+            yield batch
+            self.reach(self._done + 1, self._total)
