@@ -53,6 +53,9 @@ def _check_step(before, after):
 def _by_name(kind, first, last, importance):
     if kind == "auto":
         layers = importance()
+        there = Student(*(sum(key[0] == side for key in layers) for side in ("encoder", "decoder")))
+        if there != first:
+            raise ValueError(f"the model has {there} layers, not {first}")
         sides = [
             _of_equal_importance(start, end, lambda layer, side=side: layers[side, layer])
             for side, start, end in zip(("encoder", "decoder"), first, last, strict=True)

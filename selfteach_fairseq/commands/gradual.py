@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 
+from .. import importance_run
 from ..gradual import Gradual
 from ..schedule import parse_schedule
 from ..stage import stages_of
@@ -55,7 +56,7 @@ def add(commands):
 
 
 def _run(args):
-    depths = parse_schedule(args.schedule)
+    depths = parse_schedule(args.schedule, lambda: _importance(args))
     patience = args.patience or (None if args.stage_updates else _PATIENCE)
     later = shlex.split(args.later)
     stages = stages_of(depths, args.stage_updates, patience, args.options, later)
@@ -74,3 +75,9 @@ def _run(args):
         )
     for depth in depths:
         print(f"{gradual.model(depth)}")
+
+
+def _importance(args):
+    if args.init is None:
+        raise ValueError("name the model whose layers to weigh with --init")
+    return importance_run.of_checkpoint(args.init, args.data)

@@ -163,6 +163,8 @@ def test_patience_ends_a_stage_once_its_student_stops_gaining(data, trained, tmp
         (("--schedule", "6,5,4", "--stage-updates", "3,2,1"), "the schedule has 2 stages"),
         (("--schedule", "4,3", "--later=--save-dir=x"), "--save-dir is not for fairseq-train"),
         (("--schedule", "4,3", "--init"), "has 4x3 layers: begin the schedule with these"),
+        (("--schedule", "auto:4x3-2x1", "--stage-updates", "1,2,3,4", "--init"), "has 2 stages"),
+        (("--schedule", "auto:4-3", "--init"), "the model has 4x3 layers, not 4x4"),
         (("--schedule", "auto:4-3"), "name the model whose layers to weigh with --init"),
     ],
 )
