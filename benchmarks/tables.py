@@ -59,9 +59,8 @@ def goals(rows):
     lines = ["| ratio | goal | measured | |", "|---|---:|---:|---|"]
     for goal in GOALS:
         where = {"axis": goal.axis, "measure": goal.measure, "name": goal.shape}
-        value = median(rows, variant=goal.variant, **where) / sum(
-            median(rows, variant=other, **where) for other in goal.others
-        )
+        others = sum(median(rows, variant=other, **where) for other in goal.others)
+        value = round(median(rows, variant=goal.variant, **where) / others, 2)
         bound = getattr(goal, kind)
         met = value >= bound if goal.at_least else value <= bound
         sign, verdict = ">=" if goal.at_least else "<=", "met" if met else "missed"
