@@ -15,7 +15,7 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     end = arguments.index("--") if "--" in arguments else len(arguments)
     args = _parser().parse_args(arguments[:end], Namespace(options=arguments[end + 1 :]))
-    logging.getLogger("fairseq").setLevel(logging.WARNING)
+    logging.getLogger().setLevel(logging.WARNING)  # which a task of fairseq's sets to DEBUG
     try:
         args.run(args)
     except (ValueError, OSError) as error:

@@ -95,6 +95,8 @@ def _sides(rows):
         )
     axes.set(xlabel="layer", ylabel=_LABEL, title=f"after {rows[0].updates:,} updates")
     axes.set_xticks(range(1, max(row.layer for row in rows) + 1))
+    axes.ticklabel_format(axis="y", scilimits=(0, 0))
+    axes.set_axisbelow(True)
     axes.legend(**_LEGEND)
     return figure
 

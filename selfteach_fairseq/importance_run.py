@@ -5,6 +5,7 @@ What is measured is defined in importance.py.
 
 import csv
 import io
+import warnings
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -92,7 +93,10 @@ def measure(
     keys = [key for key in groups(model) if sub_layers or key[2] == ALL]
     passes = len(checkpoints) + (len(keys) if zeroing else 0)
     rows, losses = [], []
-    with Progress("importance", passes * len(samples)) as progress:
+    with (
+        Progress("importance", passes * len(samples)) as progress,
+        warnings.catch_warnings(action="ignore"),  # torch's, of masks as fairseq makes them
+    ):
         for number, (updates, path) in enumerate(checkpoints, start=1):
             model, *_ = _model(path, folder)
             importance, loss = part_importance(model, progress.over(samples))
@@ -165,8 +169,8 @@ def correlations(rows):
     for part in dict.fromkeys(row.part for row in rows):
         for sides in (SIDES, *((side,) for side in SIDES)):
             chosen = [row for row in rows if row.part == part and row.side in sides]
-            if not chosen:  # the encoder has no cross-attention
-                continue
+            if len({row.side for row in chosen}) < len(sides):
+                continue  # the encoder has no cross-attention
             values = np.array([[row.importance, abs(row.loss_change)] for row in chosen]).T
             found.append(
                 {

@@ -135,9 +135,7 @@ def _summary(found, subset):
     if found.copies:
         lines.append(f"left out: {found.copies} with as many updates as another (copies)")
     if found.too_long:
-        lines.append(
-            f"left out: {found.too_long:,} sentences longer than the model or --max-tokens"
-        )
+        lines.append(f"left out: {found.too_long:,} sentences too long for model or --max-tokens")
     last = found.rows[-1]
     name = one_line(last.checkpoint)
     lines.append(f"{name}, {last.updates:,} updates, {found.losses[-1]:.3f} nats per token:")
@@ -170,7 +168,7 @@ def _table(rows):
 
 def _correlation(line):
     side = "encoder and decoder" if line["side"] == "both" else line["side"]
-    part = "layers" if line["part"] == ALL else line["part"]
+    part = "layers" if line["part"] == ALL else f"{line['part']} sub-layers"
     values = [
         f"{name} {'-' if line[name] is None else format(line[name], '.2f')}"
         for name in ("pearson", "spearman")

@@ -23,6 +23,8 @@ from selfteach_fairseq.truncate import truncate
 
 PRE = ("--encoder-normalize-before", "--decoder-normalize-before")
 STYLES = pytest.mark.parametrize("style", [(), PRE], ids=["post-norm", "pre-norm"])
+# Relative: in a double-precision model fairseq has the softmax of cross-attention in single.
+ROUNDING = 1e-7
 # By hand, against the names that importance.py goes by.
 MODULES = {
     "self-attention": ("self_attn", "self_attn_layer_norm"),
@@ -60,9 +62,9 @@ def test_it_is_the_definition(style):
             expected.setdefault(key, []).extend(products)
     expected = {key: mean(products) for key, products in expected.items()}
     found, loss = part_importance(model, [sample])
-    assert len(found) == 4 * 3 + 3 * 4 and found == pytest.approx(expected, rel=1e-9, abs=0)
+    assert len(found) == 4 * 3 + 3 * 4 and found == pytest.approx(expected, rel=ROUNDING, abs=0)
     layers = {key[:2]: value for key, value in expected.items() if key[2] == ALL}
-    assert layer_importance(model, [sample]) == pytest.approx(layers, rel=1e-9, abs=0)
+    assert layer_importance(model, [sample]) == pytest.approx(layers, rel=ROUNDING, abs=0)
     assert 2 < loss < 10  # nats; log(37) is 3.6
     assert all(parameter.grad is None for parameter in model.parameters())
 
@@ -130,7 +132,7 @@ def test_a_parameter_without_gradient_counts_zero():
     assert not any(number for name in dead for number in of_layer[name])
     alive = sum(sum(of_layer[name]) for name in of_layer if name not in dead)
     found = part_importance(model, [sample])[0][key]
-    assert found == pytest.approx(alive / size, rel=1e-9) and found > 0
+    assert found == pytest.approx(alive / size, rel=ROUNDING) and found > 0
 
 
 def test_numbers_that_are_zero_have_no_importance():
@@ -148,7 +150,7 @@ def test_how_sentences_are_spread_over_batches_changes_nothing(style):
     expected = part_importance(model, [sample])
     for sizes in ((1, 5), (2, 2, 2), (1,) * 6):
         found = part_importance(model, split(sample, sizes))
-        assert found[0] == pytest.approx(expected[0], rel=1e-9, abs=0)
+        assert found[0] == pytest.approx(expected[0], rel=ROUNDING, abs=0)
         assert found[1] == pytest.approx(expected[1], rel=1e-9)
 
 
@@ -240,7 +242,7 @@ def rows(importance, changes, side="encoder", updates=7, part=ALL):
 
 def test_correlations():
     straight = correlations(rows([1, 2, 3], [10, -20, 30]))
-    assert [(line["side"], line["layers"]) for line in straight] == [("both", 3), ("encoder", 3)]
+    assert [(line["side"], line["layers"]) for line in straight] == [("encoder", 3)]
     assert straight[0]["pearson"] == pytest.approx(1) == straight[0]["spearman"]
     bent = correlations(rows([1, 2, 3, 4], [-1, -10, -100, -1000]))[0]
     assert bent["spearman"] == pytest.approx(1) and 0.5 < bent["pearson"] < 0.95

@@ -127,7 +127,7 @@ def test_no_sentence_is_left_out_however_they_are_batched(data, trained, tmp_pat
     assert main([*words, "--max-tokens", "8", "-o", str(tmp_path / "short")]) == 0
     printed = capsys.readouterr().out
     kept = int(re.search(r"(\d+) sentences of valid", printed)[1])
-    left_out = int(re.search(r"left out: (\d+) sentences, longer", printed)[1])
+    left_out = int(re.search(r"left out: (\d+) sentences too long for", printed)[1])
     assert left_out > 0 and kept + left_out == 19
 
 
@@ -158,7 +158,7 @@ def damaged(data, folder):
         (lambda w, t: {**w, "-o": t / "no" / "folder"}, "choose one in a writable folder"),
         (lambda w, t: {**w, "-o": w["--path"]}, "is no folder: choose another name"),
         (lambda w, t: {**w, "-o": w["data"]}, "is not empty: choose another folder, or add"),
-        (lambda w, t: {**w, "--path": w["data"] / "dict.xx.txt"}, "not a checkpoint"),
+        (lambda w, t: {**w, "--path": w["data"] / "dict.xx.txt"}, "dict.xx.txt: not loaded"),
     ],
 )
 def test_what_is_refused(data, trained, tmp_path, capsys, change, message):
