@@ -15,7 +15,8 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     end = arguments.index("--") if "--" in arguments else len(arguments)
     args = _parser().parse_args(arguments[:end], Namespace(options=arguments[end + 1 :]))
-    logging.getLogger("fairseq").setLevel(logging.WARNING)
+    for library in ("fairseq", "matplotlib"):  # fairseq has everybody's debugging printed
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         args.run(args)
     except (ValueError, OSError) as error:
