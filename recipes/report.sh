@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Print the scored models as tables, and write report.md and report.csv: recipes/report.sh CORPUS
+# Print the scored models as tables, and write report.md, report.csv and a page with pictures of all
+# that the folder has, report.html: recipes/report.sh CORPUS
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 records=()
@@ -24,3 +25,11 @@ echo
     fi
 } | tee "$work/report.md.new"
 mv "$work/report.md.new" "$work/report.md"
+
+echo
+if python -c "import matplotlib" 2>/dev/null; then
+    page=$(selfteach report "$work" | tail -n 1)
+    echo "${page#"$root"/}"
+else
+    echo "no report.html: its pictures need matplotlib (pip install matplotlib)"
+fi

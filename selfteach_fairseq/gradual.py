@@ -9,15 +9,15 @@ import fcntl
 import hashlib
 import json
 import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import checkpoint
+from . import checkpoint, curves
+from .account import ACCOUNT, read_account, stage_folder
 from .files import whole
 from .sound import CheckpointError
 from .truncate import first_layers, truncate
-
-_ACCOUNT = "schedule.json"
 
 
 class Gradual:
@@ -81,7 +81,7 @@ class Gradual:
 
     def _check_account(self):
         """Takes up the folder's account, if there is one of the same settings so far."""
-        path = self.folder / _ACCOUNT
+        path = self.folder / ACCOUNT
         if not path.exists():
             if any(self.folder.glob("*.pt")):
                 raise ValueError(f"{self.folder}: has checkpoints of other runs: choose another")
@@ -104,7 +104,7 @@ class Gradual:
         return self.account["stages"][number - 1]
 
     def _write(self):
-        with whole(self.folder / _ACCOUNT) as file:
+        with whole(self.folder / ACCOUNT) as file:
             file.write((json.dumps(self.account, indent=2) + "\n").encode())
 
     def _train(self, number, stage, start, lock):
@@ -113,44 +113,46 @@ class Gradual:
             f"{stage.student}",
             flush=True,
         )
-        folder = self._run_folder(number, stage)
+        folder = stage_folder(self.folder, number, stage.full)
         folder.mkdir(exist_ok=True)
-        # The training holds the lock as well: it may outlive this process.
-        subprocess.run(stage.command(self.data, folder, start), check=True, pass_fds=[lock])
-
-    def _run_folder(self, number, stage):
-        return self.folder / f"stage{number}-{stage.full}"
+        _run(stage.command(self.data, folder, start), folder / "train.log", lock)
 
     def _finish(self, number, stage):
         """Cuts what the stage has trained. Returns: what it cost and reached."""
-        folder = self._run_folder(number, stage)
+        folder = stage_folder(self.folder, number, stage.full)
         state = checkpoint.load(folder / "checkpoint_best.pt")
         depths = [stage.full, stage.student] if number == 1 else [stage.student]
         for depth in depths:
             checkpoint.save(truncate(state, first_layers(depth)), self.model(depth))
         last = checkpoint.load(folder / "checkpoint_last.pt")
+        best_update = state["optimizer_history"][-1]["num_updates"]
+        of_full = dict(curves.read(folder / "train.log").get(curves.FULL, []))
         return {
             "updates": last["optimizer_history"][-1]["num_updates"],
-            "best_update": state["optimizer_history"][-1]["num_updates"],
+            "best_update": best_update,
             "training_seconds": round(last["extra_state"]["previous_training_time"], 1),
+            "full_nll_loss": of_full.get(best_update),
             "student_nll_loss": float(state["extra_state"]["val_loss"]),
         }
 
 
-def read_account(path):
-    """What `schedule.json` says. Raises: ValueError if it is none of `selfteach gradual`."""
-    try:
-        account = json.loads(Path(path).read_bytes())
-        stages = account["stages"]
-        if account["version"] != 1 or not all(isinstance(stage, dict) for stage in stages):
-            raise ValueError
-        account["init_sha256"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise ValueError(
-            f"{path}: is no account of `selfteach gradual` that this version reads: "
-            "choose another folder"
-        ) from None
-    return account
+def _run(command, log, lock):
+    """Runs a training, and keeps all that it says as well as passing it on.
+
+    It holds the lock, too, for it may outlive this process.
+
+    Raises: CalledProcessError if it fails.
+    """
+    with (
+        open(log, "ab") as kept,
+        subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[lock]) as process,
+    ):
+        for line in process.stdout:
+            for output in (kept, sys.stdout.buffer):
+                output.write(line)
+                output.flush()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
 
 
 def _settings(stage):

@@ -90,19 +90,30 @@ def sentences(paths, source, count):
     )
 
 
-def tables(records):
-    """Two Markdown tables of score records, and what their BLEU counts.
+def grouped(records):
+    """The records of each system at each depth, such as ("selfteach", "6x3"): one for each seed."""
+    groups = {}
+    for record in records:
+        depth = f"{record['encoder_layers']}x{record['decoder_layers']}"
+        groups.setdefault((record["system"], depth), []).append(record)
+    return groups
+
+
+def rows(records):
+    """Two tables of score records, of quality and of cost: lists of rows, which map to text.
 
     A row has the mean over the seeds of a system, with the standard deviation of its scores.
     Percentages, and how many times as fast a model is, are relative to the first row.
     """
-    systems = {}
-    for record in records:
-        depth = f"{record['encoder_layers']}x{record['decoder_layers']}"
-        systems.setdefault((record["system"], depth), []).append(record)
-    base = next(iter(systems.values()))
-    quality = [_quality(*key, runs, base) for key, runs in systems.items()]
-    cost = [_cost(*key, runs, base) for key, runs in systems.items()]
+    groups = grouped(records)
+    base = next(iter(groups.values()))
+    quality = [_quality(*key, runs, base) for key, runs in groups.items()]
+    return quality, [_cost(*key, runs, base) for key, runs in groups.items()]
+
+
+def tables(records):
+    """The rows of score records as two Markdown tables, and what their BLEU counts."""
+    quality, cost = rows(records)
     counted = f"BLEU: {records[0]['bleu_signature']}"
     return f"{_markdown(quality)}\n\n{_markdown(cost)}\n\n{counted}"
 

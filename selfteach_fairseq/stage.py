@@ -9,7 +9,7 @@ from .student import Student
 
 # What a stage's command says itself.
 _OURS = (
-    *("--user-dir", "--criterion", "--save-dir", "--log-file", "--encoder-layers"),
+    *("--user-dir", "--criterion", "--save-dir", "--encoder-layers"),
     *("--decoder-layers", "--student-layers", "--student-sampling", "--restore-file"),
     *("--finetune-from-model", "--patience", "--max-update", "--best-checkpoint-metric"),
     *("--maximize-best-checkpoint-metric", "--no-save", "--no-last-checkpoints"),
@@ -34,7 +34,7 @@ class Stage(NamedTuple):
             *("--criterion", "label_smoothed_ce_selfteach", "--student-layers", str(self.student)),
             *("--encoder-layers", str(self.full.encoder_layers)),
             *("--decoder-layers", str(self.full.decoder_layers)),
-            *("--best-checkpoint-metric", self.metric, "--log-file", str(folder / "train.log")),
+            *("--best-checkpoint-metric", self.metric),
         ]
         if self.updates:
             command += ["--max-update", str(self.updates)]

@@ -67,11 +67,15 @@ def _run(args):
         raise ValueError(
             f"fairseq-train ended with code {error.returncode}, see above; the same command goes on"
         ) from None
-    print(f"\n{'stage':>5}{'model':>8}{'student':>9}{'updates':>9}{'minutes':>9}{'bits/token':>12}")
+    print("\nbits per token on validation text, in each stage when its student was best:")
+    print(
+        f"{'stage':>5}{'model':>8}{'student':>9}{'updates':>9}{'minutes':>9}{'model':>9}{'student':>9}"
+    )
     for number, stage in enumerate(account["stages"], start=1):
         print(
             f"{number:>5}{stage['full']:>8}{stage['student']:>9}{stage['updates']:>9,}"
-            f"{stage['training_seconds'] / 60:>9.1f}{stage['student_nll_loss']:>12.3f}"
+            f"{stage['training_seconds'] / 60:>9.1f}"
+            f"{_bits(stage['full_nll_loss']):>9}{_bits(stage['student_nll_loss']):>9}"
         )
     for depth in depths:
         print(f"{gradual.model(depth)}")
@@ -81,3 +85,7 @@ def _importance(args):
     if args.init is None:
         raise ValueError("name the model whose layers to weigh with --init")
     return importance_run.of_checkpoint(args.init, args.data)
+
+
+def _bits(value):
+    return "-" if value is None else f"{value:.3f}"

@@ -1,12 +1,25 @@
-"""`selfteach report`: print score records as tables."""
+"""`selfteach report`: print score records as tables, and make a page of a folder of them."""
 
-from .. import report
+from pathlib import Path
+
+from .. import corpus, report
 from .arguments import positive
 
 
 def add(commands):
-    command = commands.add_parser("report", help="print score records as tables")
-    command.add_argument("records", nargs="+", help="the first is what the others are compared to")
+    command = commands.add_parser(
+        "report",
+        help="print score records as tables; of a folder, make a page with pictures too",
+        epilog="Of a folder, such as a recipe leaves in work/CORPUS, it takes the records in "
+        "*.json, the training logs in logs/train-*.log and the pictures in importance/, and writes "
+        "report.html, one page that needs no other file, and pictures/*.png and *.svg.",
+    )
+    command.add_argument(
+        "records",
+        metavar="RECORD",
+        nargs="+",
+        help="the first is what the others are compared to; or one folder of records",
+    )
     command.add_argument("--csv", metavar="FILE", help="write all of the records there too")
     command.add_argument("--sentences", metavar="N", type=positive, help="show N translations too")
     command.add_argument("--source", metavar="FILE", help="with --sentences: the source text")
@@ -14,11 +27,15 @@ def add(commands):
 
 
 def _run(args):
-    records = [report.read(path) for path in args.records]
+    folder = args.records[0] if len(args.records) == 1 and Path(args.records[0]).is_dir() else None
+    paths = corpus.record_paths(folder) if folder else args.records
+    records = [report.read(path) for path in paths]
     print(report.tables(records))
     if args.csv:
         report.write_csv(records, args.csv)
     if args.sentences:
         if not args.source:
             raise ValueError("--sentences needs --source, the text that was translated")
-        print("\n" + report.sentences(args.records, args.source, args.sentences))
+        print("\n" + report.sentences(paths, args.source, args.sentences))
+    if folder:
+        print(f"\n{corpus.write_page(folder, records)}: all records of the folder, with pictures")

@@ -68,6 +68,7 @@ def test_each_stage_is_a_run_and_each_depth_a_stock_model(whole):
         assert entry["updates"] == updates and entry["training_seconds"] > 0
         state = checkpoint.load(folder / run / "checkpoint_best.pt")
         assert entry["student_nll_loss"] == state["extra_state"]["val_loss"]
+        assert 0 < entry["full_nll_loss"] < 9
         assert state["cfg"]["optimization"]["lr"] == [rate]
         assert state["cfg"]["lr_scheduler"]["total_num_update"] == updates
 

@@ -46,6 +46,9 @@ def test_the_demo_from_nothing_to_the_tables(project):
     assert cost[0]["memory"].endswith("GB") and cost[0]["speed"] == "1.00 x"
     assert output.count("\nsource ") == 10
     assert all(len(line) <= 100 for line in output.splitlines() if line.startswith("|"))
+    assert "\nwork/demo/report.html: all records of the folder, with pictures\n" in output
+    page = project.folder / "work/demo/report.html"
+    assert page.read_text().count("<img ") == 3  # the training curves, too
 
     again = project.finish("demo")
     assert again.count("finished already, kept") == 8 and "$ " not in again
@@ -58,12 +61,19 @@ def test_the_demo_from_nothing_to_the_tables(project):
         *(("plain", "3x3"), ("plain", "1x1"), ("plain@1", "1x1")),
     ]
     assert compared.count("finished already, kept") == 8
+    assert "plain@1" in page.read_text()
 
     # A changed setting runs again what depends on it, and says so.
     project.settings.write_text(SETTINGS.replace("updates=6", "updates=4"))
     changed = project.finish("demo")
     assert changed.count("have changed, starts anew") == 5
     assert "== binarise: finished already, kept" in changed
+
+    (project.folder / "without").mkdir()
+    (project.folder / "without/matplotlib.py").write_text("raise ImportError")
+    bare = project.finish("demo", "report", PYTHONPATH=f"{project.folder}/without:{ROOT}")
+    assert rows(bare) == rows(changed)
+    assert bare.endswith("no report.html: its pictures need matplotlib (pip install matplotlib)\n")
 
 
 def test_a_failing_stage_ends_the_run(project):

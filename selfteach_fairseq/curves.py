@@ -1,0 +1,110 @@
+"""How a training went: the validation figures in fairseq-train's log."""
+
+import math
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from .account import ACCOUNT, read_account, stage_folder
+
+FULL = "full"  # the model itself, among the names of its students
+_NAME = re.compile(r"train-(.+)-seed(\w+)")
+_LOSS = re.compile(r"(?:student_(\d{1,4}x\d{1,4})_)?nll_loss")
+_ANEW = "| fairseq.trainer | No existing checkpoint found "
+_RESUMED = re.compile(r"\| fairseq\.trainer \| Loaded checkpoint .* @ (\d{1,15}) updates\)")
+_LONGEST = 100_000  # characters of a line; the settings of a training are the longest
+_MOST = 1e15  # updates, bits: more is no figure of a training
+
+
+class Run(NamedTuple):
+    """A training: its method, its seed, and of each model the (update, bits per token) points."""
+
+    system: str
+    seed: str
+    curves: dict[str, list[tuple[float, float]]]
+
+
+def runs(folder):
+    """The trainings with validation figures in a corpus' folder, from logs/train-*.log.
+
+    Of a gradual schedule the stages' own logs are read, in the folder of the log's name.
+
+    Raises: OSError if a log can't be read, ValueError if a schedule's account is none.
+    """
+    found = []
+    for path in sorted(Path(folder, "logs").glob("train-*.log")):
+        named = _NAME.fullmatch(path.stem)
+        system, seed = named.groups() if named else (path.stem.removeprefix("train-"), "")
+        schedule = Path(folder, path.stem.removeprefix("train-"))
+        is_gradual = (schedule / ACCOUNT).is_file()
+        if path.is_file() and system.isprintable():
+            curves = _of_schedule(schedule) if is_gradual else read(path)
+            if curves:
+                found.append(Run(system, seed, curves))
+    return found
+
+
+def _of_schedule(folder):
+    """As read(), of a gradual schedule: each depth as a student and then on its own.
+
+    Updates are counted through all stages. "full" is the depth that the schedule begins with.
+    """
+    curves, before, first = {}, 0, None
+    for number, stage in enumerate(read_account(folder / ACCOUNT)["stages"], start=1):
+        first = first or stage["full"]
+        log = stage_folder(folder, number, stage["full"]) / "train.log"
+        for model, points in (read(log) if log.is_file() else {}).items():
+            depth = stage["full"] if model == FULL else model
+            name = FULL if depth == first else depth
+            curves.setdefault(name, []).extend((before + u, bits) for u, bits in points)
+        before += stage.get("updates") or 0
+    return curves
+
+
+def read(path):
+    """The validation loss in a log of `--log-format simple`.
+
+    A training that was interrupted goes on in the same log: what it did after its last checkpoint
+    it did again, and the second time counts. One that started anew leaves nothing of the one
+    before. What is no figure of a training is passed over, for a log may be cut off anywhere.
+
+    Returns: for "full" and each student, such as "3x3", its (update, bits per target token) points,
+        in the order of the updates. Empty if there are none.
+    """
+    curves = {}
+    with open(path, encoding="utf-8", errors="replace", newline="\n") as log:
+        for line in iter(lambda: log.readline(_LONGEST), ""):
+            if _ANEW in line:
+                curves = {}
+            elif resumed := _RESUMED.search(line):
+                for points in curves.values():
+                    for update in [u for u in points if u > int(resumed[1])]:
+                        del points[update]
+            elif "| valid | epoch " in line and line.endswith("\n"):
+                update, losses = _validation(line)
+                for model, bits in losses.items():
+                    curves.setdefault(model, {})[update] = bits
+    return {model: sorted(points.items()) for model, points in curves.items() if points}
+
+
+def _validation(line):
+    """The update and each model's loss in a line, without those that are no numbers."""
+    update, losses = None, {}
+    for part in line.split(" | "):
+        name, _, text = part.strip().partition(" ")
+        value = _number(text)
+        if value is None:
+            continue
+        if name == "num_updates":
+            update = value
+        elif loss := _LOSS.fullmatch(name):
+            losses[loss[1] or FULL] = value
+    return (update, losses) if update is not None else (None, {})
+
+
+def _number(text):
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and 0 <= value < _MOST else None

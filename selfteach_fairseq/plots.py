@@ -1,0 +1,229 @@
+"""The pictures of a report: quality against layers and speed, and how the trainings went.
+
+A system is a colour and a marker, the same in each picture.
+"""
+
+from statistics import mean, stdev
+from typing import NamedTuple
+
+from . import pictures, report
+from .curves import FULL
+
+_LINES = ("-", "--", ":", "-.")  # the full model, and its students
+_SMALL, _LARGE = {"width": 4.6, "height": 4}, {"width": 7, "height": 5}
+_MOST_NAMED = 9  # models, beside their markers
+_LARGEST = 300  # square points: the marker of the largest model
+_LONGEST = 30  # characters of a label
+_NOTE = {"color": "0.2", "fontsize": 9}  # not in the system's colour: some are light for text
+_PLACES = (  # of a label beside a marker: its direction, and where the text is held
+    *((0.8, 0.8, "left", "bottom"), (0.8, -0.8, "left", "top")),
+    *((-0.8, 0.8, "right", "bottom"), (-0.8, -0.8, "right", "top")),
+    *((1, 0, "left", "center"), (-1, 0, "right", "center")),
+    *((0, 1, "center", "bottom"), (0, -1, "center", "top")),
+)
+
+
+class _Point(NamedTuple):
+    """A system at one depth: means over its seeds and, of several, their standard deviations."""
+
+    system: str
+    depth: str
+    layers: float
+    speed: float
+    speed_bar: float | None
+    bleu: float
+    bleu_bar: float | None
+    parameters: float
+
+    @property
+    def name(self):
+        return f"{_label(self.system)} {self.depth}"
+
+
+def styles(systems):
+    """A colour and a marker for each system; no two have the same of both, among the first 49."""
+    colours, markers = pictures.COLOURS, pictures.MARKERS
+    return {
+        system: (colours[i % len(colours)], markers[(i + i // len(colours)) % len(markers)])
+        for i, system in enumerate(dict.fromkeys(systems))
+    }
+
+
+def crowded(records):
+    """Whether there are too many models to be named in a small picture."""
+    return len(report.grouped(records)) > _MOST_NAMED
+
+
+def layers(records, style):
+    """BLEU against the sum of encoder and decoder layers, a line for each system.
+
+    Systems stand a little beside each other, so that none hides another's bar.
+    """
+    figure, axes = pictures.new(**(_LARGE if crowded(records) else _SMALL))
+    points = sorted(_points(records), key=lambda point: point.layers)
+    step = 0.015 * (points[-1].layers - points[0].layers)
+    for i, (system, (colour, marker)) in enumerate(style.items()):
+        of_one = [point for point in points if point.system == system]
+        if of_one:
+            axes.errorbar(
+                [point.layers + step * (i - (len(style) - 1) / 2) for point in of_one],
+                [point.bleu for point in of_one],
+                [point.bleu_bar or float("nan") for point in of_one],
+                **{"color": colour, "marker": marker, "capsize": 4, "label": _label(system)},
+            )
+    depths = {}
+    for point in points:
+        depths.setdefault(point.layers, {})[point.depth] = True
+    axes.set_xticks(list(depths), ["\n".join(names) for names in depths.values()])
+    axes.margins(x=0.1)
+    axes.set(xlabel="layers (encoder x decoder)", ylabel="BLEU")
+    _focus(axes, points, "layers")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def speed(records, style):
+    """BLEU against sentences a second, a marker's area as large as the number of parameters."""
+    crowd = crowded(records)
+    figure, axes = pictures.new(**(_LARGE if crowd else _SMALL))
+    points = _points(records)
+    sizes = sorted({point.parameters for point in points})
+    area = _LARGEST / (sizes[-1] or 1)  # of a parameter
+    for system, (colour, marker) in style.items():
+        of_one = [point for point in points if point.system == system]
+        xs, ys = [point.speed for point in of_one], [point.bleu for point in of_one]
+        axes.plot(xs, ys, color=colour, alpha=0.3, zorder=1)
+        for point in of_one:
+            bars = {"yerr": point.bleu_bar, "xerr": point.speed_bar, "capsize": 4}
+            axes.errorbar(point.speed, point.bleu, **bars, color=colour, zorder=2)
+        areas = [area * point.parameters for point in of_one]
+        kind = {"color": colour, "marker": marker, "edgecolors": "white", "linewidths": 0.5}
+        axes.scatter(xs, ys, areas, **kind, alpha=0.7, zorder=3)
+        if crowd and of_one:
+            axes.scatter([], [], 40, **kind, label=_label(system))
+    for size in dict.fromkeys((sizes[0], sizes[-1])):
+        label = f"{size / 1e6:.2f} M parameters"
+        axes.scatter([], [], area * size, color="0.6", label=label)
+    axes.margins(0.15)
+    axes.set(xlabel="decoding speed (sentences per second)", ylabel="BLEU")
+    seen = _focus(axes, points, "speed")
+    figure.legend(loc="outside lower center", ncols=3 if crowd else 2, frameon=False)
+    if not crowd:
+        figure.draw_without_rendering()  # now all has its place on the paper
+        _place(axes, seen, [(area * point.parameters) ** 0.5 / 2 for point in seen])
+    return figure
+
+
+def training(runs, style):
+    """Validation loss against updates: a line for each seed of each model, full or student."""
+    figure, axes = pictures.new(width=7, height=4.4)
+    named = set()
+    for run in runs:
+        students = sorted((model for model in run.curves if model != FULL), key=_depth)
+        colour, marker = style[run.system]
+        for model, line in zip([FULL, *students], _LINES * len(run.curves), strict=False):
+            if points := run.curves.get(model):
+                name = f"{_label(run.system)}, {'full model' if model == FULL else model}"
+                axes.plot(
+                    *zip(*points, strict=True),
+                    **{"color": colour, "linestyle": line, "linewidth": 1.2},
+                    **{"marker": marker, "markersize": 4, "markevery": 1 + len(points) // 10},
+                    label=None if name in named else name,
+                )
+                named.add(name)
+    axes.set(xlabel="updates", ylabel="validation loss (bits per target token)")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def _points(records):
+    return [
+        _Point(
+            *(system, depth, runs[0]["encoder_layers"] + runs[0]["decoder_layers"]),
+            *_spread(runs, "sentences_per_second"),
+            *_spread(runs, "bleu"),
+            runs[0]["parameters"],
+        )
+        for (system, depth), runs in report.grouped(records).items()
+    ]
+
+
+def _spread(runs, key):
+    values = [run[key] for run in runs]
+    return mean(values), stdev(values) if len(values) > 1 else None
+
+
+def _depth(model):
+    """For sorting "4x4", "3x3": the deepest first."""
+    encoder, decoder = map(int, model.split("x"))
+    return -encoder - decoder, model
+
+
+def _label(text):
+    """Somebody's text as a label: short, no formula, and not hidden, as a first "_" would say."""
+    text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
+def _focus(axes, points, across):
+    """Show the differences that matter: no less than two points of BLEU from foot to top.
+
+    What has not half of the best BLEU is left out of view, or all else would be one line above it:
+    at the foot an arrow and a figure stand for it. Returns: the points in view.
+    """
+    half = max(point.bleu for point in points) / 2
+    seen = [point for point in points if point.bleu >= half]
+    low = [point for point in points if point.bleu < half]
+    bottom = min(point.bleu - (point.bleu_bar or 0) for point in seen)
+    top = max(point.bleu + (point.bleu_bar or 0) for point in seen)
+    reach = max(0.6 * (top - bottom), 1)
+    axes.set_ylim(
+        (top + bottom) / 2 - reach * (1.2 if low else 1),
+        (top + bottom) / 2 + reach,
+    )
+    for i, point in enumerate(low):
+        x = getattr(point, across)
+        axes.annotate(
+            f"↓ {point.name}: {point.bleu:.1f}",
+            (x, 0),
+            xycoords=axes.get_xaxis_transform(),
+            xytext=(0, 4 + 12 * i),
+            textcoords="offset points",
+            horizontalalignment="left" if x < mean(axes.get_xlim()) else "right",
+            **_NOTE,
+        )
+    return seen
+
+
+def _place(axes, points, radii):
+    """Write a name beside each marker, there where it covers least of the others."""
+    from matplotlib.transforms import Bbox
+
+    a_point = axes.figure.dpi / 72  # in pixels
+    taken = []
+    for point, radius in zip(points, radii, strict=True):
+        x, y = axes.transData.transform((point.speed, point.bleu))
+        reach = radius * a_point
+        taken.append(Bbox.from_extents(x - reach, y - reach, x + reach, y + reach))
+
+    def covered(note):
+        box = note.get_window_extent()
+        outside = box.x0 < axes.bbox.x0 or box.x1 > axes.bbox.x1
+        return box.count_overlaps(taken) + outside
+
+    for point, radius in zip(points, radii, strict=True):
+        notes = [
+            axes.annotate(
+                point.name,
+                (point.speed, point.bleu),
+                xytext=(right * (radius + 3), up * (radius + 3)),
+                textcoords="offset points",
+                **{"horizontalalignment": side, "verticalalignment": edge, **_NOTE},
+            )
+            for right, up, side, edge in _PLACES
+        ]
+        best = min(notes, key=covered)
+        taken.append(best.get_window_extent())
+        for note in notes:
+            if note is not best:
+                note.remove()
