@@ -12,7 +12,8 @@ importance() {
     fi
     stage "importance-$name" "$work/importance-$name" "train-$name" -- \
         selfteach importance "$work/data" --path "$work/$name/checkpoint_*_*.pt" \
-        --subset valid -o "$work/importance-$name" --force  # an interrupted one left some
+        --subset valid --sub-layers --zeroing \
+        -o "$work/importance-$name" --force  # an interrupted one left some
 }
 
 for_each_run importance

@@ -52,7 +52,7 @@ class Gradual:
                 entry = self._entry(number, stage)
                 if "student_nll_loss" not in entry:
                     self._train(number, stage, start, lock)
-                    entry |= self._finish(number, stage)
+                    entry |= self._finish(number, stage, start)
                     self._write()
                 start = self.model(stage.student)
         return self.account
@@ -117,7 +117,7 @@ class Gradual:
         folder.mkdir(exist_ok=True)
         _run(stage.command(self.data, folder, start), folder / "train.log", lock)
 
-    def _finish(self, number, stage):
+    def _finish(self, number, stage, start):
         """Cuts what the stage has trained. Returns: what it cost and reached."""
         folder = stage_folder(self.folder, number, stage.full)
         state = checkpoint.load(folder / "checkpoint_best.pt")
@@ -126,11 +126,12 @@ class Gradual:
             checkpoint.save(truncate(state, first_layers(depth)), self.model(depth))
         last = checkpoint.load(folder / "checkpoint_last.pt")
         best_update = state["optimizer_history"][-1]["num_updates"]
+        before = _seconds(checkpoint.load(start)) if start else 0  # fairseq counts on from there
         of_full = dict(curves.read(folder / "train.log").get(curves.FULL, []))
         return {
             "updates": last["optimizer_history"][-1]["num_updates"],
             "best_update": best_update,
-            "training_seconds": round(last["extra_state"]["previous_training_time"], 1),
+            "training_seconds": round(_seconds(last) - before, 1),
             "full_nll_loss": of_full.get(best_update),
             "student_nll_loss": float(state["extra_state"]["val_loss"]),
         }
@@ -153,6 +154,10 @@ def _run(command, log, lock):
                 output.flush()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
+
+
+def _seconds(state):
+    return (state.get("extra_state") or {}).get("previous_training_time") or 0
 
 
 def _settings(stage):

@@ -73,6 +73,13 @@ def test_each_stage_is_a_run_and_each_depth_a_stock_model(whole):
         assert state["cfg"]["lr_scheduler"]["total_num_update"] == updates
 
 
+def test_the_stages_times_add_up(whole):
+    last = checkpoint.load(whole[0] / "stage2-3x2" / "checkpoint_last.pt")
+    seconds = [entry["training_seconds"] for entry in account(whole[0])]
+    assert min(seconds) > 0.1
+    assert sum(seconds) == pytest.approx(last["extra_state"]["previous_training_time"], abs=0.2)
+
+
 def test_a_stage_begins_with_the_student_of_the_stage_before(data, tmp_path):
     """Without learning the second stage ends as it began."""
     unlearning = ("--later", "--optimizer sgd --lr 0")
