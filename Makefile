@@ -4,6 +4,7 @@
 # make multi30k-de   the same on Multi30k, with two students
 # make schedules-multi30k-de   ways to half the depth, under the same number of updates: hours
 # make importance-multi30k-de  what each layer weighs through training, plain and self-taught: an hour
+# make compare-multi30k         all methods, three seeds, tests of significance: a day on 2 cores, by estimate
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make bench         what it costs: time, memory, decoding speed (about 20 minutes on 2 cores)
 # make test          the tests, and the linter (about 10 minutes on 2 cores)
@@ -16,7 +17,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 STAGES := prepare train truncate score report
 
-.PHONY: help demo demo-compare iwslt14 bitext bench test test-slow lint clean
+.PHONY: help demo demo-compare compare-multi30k iwslt14 bitext bench test test-slow lint clean
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
 
@@ -40,6 +41,11 @@ schedules-%: $(VENV)/.ready
 importance-%: $(VENV)/.ready
 	KEEP_EVERY=150 METHOD="plain selfteach" LAYERS=6 STUDENTS=3 SETTINGS=recipes/schedules.sh \
 	    WORK=work/$@ recipes/run.sh $* prepare train truncate score importance report
+
+compare-multi30k: compare-multi30k-de
+
+compare-%: $(VENV)/.ready
+	recipes/compare.sh $*
 
 bitext: $(VENV)/.ready
 	recipes/run.sh bitext-$(NAME) $(STAGES)

@@ -1,6 +1,8 @@
 """What is compared: fairseq's criterion, ours, and what one would do without ours."""
 
-import torch
+import tempfile
+from pathlib import Path
+
 import torch.nn.functional as F
 from fairseq import utils
 from fairseq.criterions import register_criterion
@@ -9,9 +11,11 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
     label_smoothed_nll_loss,
 )
+from omegaconf import OmegaConf
 from shapes import LAYERS, settings
 
-import selfteach_fairseq  # noqa: F401  registers architectures and criterion
+import selfteach_fairseq  # noqa: F401  registers architectures and criteria
+from selfteach_fairseq import checkpoint
 from selfteach_fairseq.student import Student
 
 HALF = LAYERS // 2
@@ -46,12 +50,24 @@ def build(variant, shape, task, *flags):
     """(configuration, model, criterion) of one variant."""
     distils = variant == "word-level distillation"
     flags = (*flags, "--label-smoothing", "0.1", "--optimizer", "adam", "--clip-norm", "1")
-    cfg = settings(*shape.flags(HALF if distils else LAYERS), *FLAGS[variant], *flags)
-    model, criterion = task.build_model(cfg.model), task.build_criterion(cfg.criterion)
-    if distils:
-        teacher = task.build_model(settings(*shape.flags(), *FLAGS["plain"]).model)
-        criterion.hold(teacher.bfloat16().cuda() if cfg.common.bf16 else teacher)
-    return cfg, model, criterion
+    flags = (*shape.flags(HALF if distils else LAYERS), *FLAGS[variant], *flags)
+    with tempfile.TemporaryDirectory() as folder:
+        if distils:
+            flags = (*flags, "--teacher", save_teacher(shape, task, Path(folder, "teacher.pt")))
+        cfg = settings(*flags)
+        return cfg, task.build_model(cfg.model), task.build_criterion(cfg.criterion)
+
+
+def save_teacher(shape, task, path):
+    """A checkpoint of the full model, untrained; returns its path."""
+    cfg = settings(*shape.flags(), *FLAGS["plain"])
+    state = {
+        "cfg": OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),
+        "model": task.build_model(cfg.model).state_dict(),
+        "optimizer_history": [{"num_updates": 0}],
+    }
+    checkpoint.save(checkpoint.plain(state), path)
+    return path
 
 
 def log_probabilities(logits):
@@ -73,24 +89,6 @@ class UnfusedSelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         kl = F.kl_div(student, full, reduction="none", log_target=True).sum(1, keepdim=True)
         kl = kl.masked_fill(target.eq(self.padding_idx), 0).sum()
         return logged(ce + kl + student_ce, nll, sample)
-
-
-@register_criterion("word_level_distillation", dataclass=LabelSmoothedCrossEntropyCriterionConfig)
-class WordLevelDistillationCriterion(LabelSmoothedCrossEntropyCriterion):
-    """A model learns from the text and, word by word, from a frozen teacher (Kim and Rush 2016)."""
-
-    def hold(self, teacher):
-        self.teacher = [teacher.eval()]  # in a list, or it would train and be saved
-
-    def forward(self, model, sample, reduce=True):
-        with torch.no_grad():
-            teacher = log_probabilities(self.teacher[0](**sample["net_input"])[0])
-        student = log_probabilities(model(**sample["net_input"])[0])
-        target = sample["target"].flatten().unsqueeze(1)
-        ce, nll = label_smoothed_nll_loss(student, target, self.eps, self.padding_idx)
-        kl = F.kl_div(student, teacher, reduction="none", log_target=True).sum(1, keepdim=True)
-        kl = kl.masked_fill(target.eq(self.padding_idx), 0).sum()
-        return logged((ce + kl) / 2, nll, sample)
 
 
 def logged(loss, nll, sample):

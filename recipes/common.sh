@@ -31,6 +31,8 @@ methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is 
                                 # gradual@6-5-4-3 trains and cuts through these depths
 seeds=${SEEDS:-$seeds}          # "1 2 3"
 average=${AVERAGE:-$average}    # so many last epochs' checkpoints, instead of the best one
+lenpens=${LENPENS:-}            # "0.6 1 1.4": each model's is the best of these on validation text
+scores=$work${lenpens:+/tuned}  # where the records are
 
 for depth in $layers $students; do
     if [[ ! $depth =~ ^[1-9][0-9]*(x[1-9][0-9]*)?$ ]]; then
@@ -50,6 +52,9 @@ done
 for number in $types $seeds $average; do
     if [[ ! $number =~ ^[0-9]+$ ]]; then fail "TYPES, SEEDS, AVERAGE: '$number' is no number"; fi
 done
+for number in $lenpens; do
+    if [[ ! $number =~ ^[0-9]+(\.[0-9]+)?$ ]]; then fail "LENPENS: '$number' is no number"; fi
+done
 
 source "$recipes/stages.sh"
 
@@ -62,13 +67,37 @@ fi
 export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_MAX_=0
 export PYTHONWARNINGS=ignore  # fairseq's dependencies warn of each other
 
+# A method is a file of flags: the corpus' own, or the one for all.
+file_of() {
+    local file
+    for file in "$recipes/$family/$1.flags" "$recipes/methods/$1.flags"; do
+        if [[ -f $file ]]; then
+            echo "$file"
+            return
+        fi
+    done
+    fail "METHOD=$1: there is no recipes/methods/$1.flags"
+}
+
+# method_says METHOD TEXT: whether its file has this in it.
+method_says() {
+    local file
+    file=$(file_of "$1") || exit 1  # -e does not count in a condition
+    grep -qF -- "$2" "$file"
+}
+
+# What lines of comment in a method's file ask of the recipes.
+every_other="# cut: every other layer" translated="# text: translated by the teacher"
+learns_from_teacher() { method_says "$1" "{teacher}" || method_says "$1" "$translated"; }
+
 # for_each_run COMMAND: calls it with the name, the method, the depth and the seed of each run.
 for_each_run() {
-    local method depth seed
+    local method depth seed cut_at
     for method in $methods; do
-        depth=$layers
+        depth=$layers cut_at=$students
         if [[ $method == *@* ]]; then
             depth=${method#*@}
+            if ! method_says "${method%@*}" "{students}"; then cut_at=; fi  # it is a student itself
         elif [[ $method == gradual ]]; then
             depth=$(one_by_one)
         fi
@@ -88,6 +117,7 @@ one_by_one() {
 }
 
 # cuts DEPTH: the depths at which a run of this depth is scored, its own first; of a schedule, all.
+# To be called by what for_each_run calls.
 cuts() {
     local student
     if [[ $1 == *-* ]]; then
@@ -95,7 +125,7 @@ cuts() {
         return
     fi
     echo "$1"
-    for student in $students; do
+    for student in $cut_at; do
         if (( ${student%x*} <= ${1%x*} && ${student#*x} <= ${1#*x} )) \
             && (( ${student%x*} < ${1%x*} || ${student#*x} < ${1#*x} )); then
             echo "$student"

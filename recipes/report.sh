@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 records=()
 collect() {
     local cut
-    for cut in $(cuts "$3"); do records+=("$work/$1-$cut.json"); done
+    for cut in $(cuts "$3"); do records+=("$scores/$1-$cut.json"); done
 }
 for_each_run collect
 for record in "${records[@]}"; do

@@ -52,38 +52,45 @@ if (( world > 1 )); then
         bash -c "exec \"\$@\" $rank" bash)
 fi
 
-# A method is a file of flags: the corpus' own, or the one for all.
 flags_of() {
     local file
-    for file in "$recipes/$family/$1.flags" "$recipes/methods/$1.flags"; do
-        if [[ -f $file ]]; then
-            sed "s/{students}/${students// /,}/" "$file"
-            return
-        fi
-    done
-    fail "METHOD=$1: there is no recipes/methods/$1.flags"
+    file=$(file_of "$1")
+    sed "/^#/d; s/{students}/${students// /,}/" "$file"
 }
 
 train() {
     local name=$1 method=$2 depth=$3 seed=$4 flags keep=(--no-epoch-checkpoints)
+    local data=$work/data needs=(binarise)
     flags=$(flags_of "$method")
     read -d "" -ra flags <<<"$flags" || true  # the end of the text ends it
+    if learns_from_teacher "$method"; then learn_from_teacher "$method" "$seed"; fi
     if (( average )); then keep=(--keep-last-epochs "$average"); fi
     if [[ ${KEEP_EVERY:-} ]]; then keep+=(--save-interval-updates "$KEEP_EVERY"); fi
     if [[ $method == gradual ]]; then
         gradual "$name" "$depth"
     else
-        trainer=("${launch[@]}" fairseq-train "$work/data" --save-dir "$work/$name"
+        trainer=("${launch[@]}" fairseq-train "$data" --save-dir "$work/$name"
             --user-dir "$root/selfteach_fairseq" "${workers[@]}"
             --encoder-layers "${depth%x*}" --decoder-layers "${depth#*x}")
         if [[ $updates ]]; then trainer+=(--max-update "$updates"); fi
     fi
-    stage "train-$name" "$work/$name" binarise -- \
+    stage "train-$name" "$work/$name" "${needs[@]}" -- \
         python "$recipes/measure.py" "$work/$name/cost.json" -- "${trainer[@]}" \
         --source-lang "$source" --target-lang "$target" \
         "${model[@]}" "${training[@]}" "${flags[@]}" --seed "$seed" "${number_flags[@]}" \
         --required-batch-size-multiple 1 "${keep[@]}" \
         --no-progress-bar --log-format simple --log-interval 100
+}
+
+# learn_from_teacher METHOD SEED: makes what the teacher has to give, and sets flags, data and needs.
+learn_from_teacher() {
+    local teacher=$work/plain-seed$2-$layers.pt
+    if (( nodes == 1 )); then METHOD=$1 SEEDS=$2 "$recipes/distil.sh" "$corpus"; fi
+    flags=("${flags[@]//"{teacher}"/"$teacher"}")
+    needs+=("truncate-plain-seed$2-$layers")
+    if method_says "$1" "$translated"; then
+        data=$work/translated-seed$2 needs=("distil-seed$2")
+    fi
 }
 
 # gradual NAME DEPTHS: sets trainer, for a schedule that has no more updates in all than one training.

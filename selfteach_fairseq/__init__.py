@@ -1,11 +1,12 @@
 """Self-teaching for fairseq: one training run, and the model's first layers are models too.
 
 Importing this package, as fairseq's `--user-dir` does, registers the architectures
-`transformer_selfteach*`, the criterion `label_smoothed_ce_selfteach` and the task
-`translation_selfteach`.
+`transformer_selfteach*`, the criterion `label_smoothed_ce_selfteach`, the task
+`translation_selfteach`, and the baselines' criteria `word_level_distillation` and `r_drop`.
 """
 
 # compat comes first: it refuses a fairseq that the others can't be built on.
 from . import compat, criterion, finite, model, resume, task  # noqa: F401
+from .baselines import r_drop, word_level  # noqa: F401
 
 __version__ = "0.1.0"

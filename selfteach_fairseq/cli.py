@@ -6,8 +6,19 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from .commands import average, gradual, importance, report, score, truncate
+from .commands import (
+    average,
+    distil,
+    gradual,
+    importance,
+    report,
+    score,
+    significance,
+    truncate,
+)
 from .sound import one_line
+
+_COMMANDS = (truncate, average, gradual, distil, importance, score, report, significance)
 
 
 def main(arguments=None):
@@ -27,7 +38,7 @@ def main(arguments=None):
 def _parser():
     parser = argparse.ArgumentParser(prog="selfteach", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (truncate, average, gradual, importance, score, report):
+    for command in _COMMANDS:
         command.add(commands)
     user_dir = commands.add_parser("user-dir", help="print what fairseq's --user-dir takes")
     user_dir.set_defaults(run=lambda args: print(Path(__file__).parent))

@@ -115,7 +115,7 @@ def tables(records):
     """The rows of score records as two Markdown tables, and what their BLEU counts."""
     quality, cost = rows(records)
     counted = f"BLEU: {records[0]['bleu_signature']}"
-    return f"{_markdown(quality)}\n\n{_markdown(cost)}\n\n{counted}"
+    return f"{markdown(quality)}\n\n{markdown(cost)}\n\n{counted}"
 
 
 def write_csv(records, path):
@@ -178,7 +178,7 @@ def _duration(seconds):
     return f"{seconds / 3600:.1f} h" if seconds >= 6000 else f"{seconds / 60:.1f} min"
 
 
-def _markdown(rows):
+def markdown(rows):
     """Dictionaries with the same keys as a table, its first column flush left."""
     lines = [list(rows[0]), *(list(row.values()) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

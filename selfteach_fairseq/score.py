@@ -3,38 +3,31 @@
 import json
 import platform
 import re
-import subprocess
-import sys
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
+from operator import itemgetter
 from pathlib import Path
 
 import torch
 from sacrebleu.metrics import BLEU, CHRF
 
 from . import __version__
-from .checkpoint import depth, parameters, save
+from .checkpoint import depth, parameters
 from .data import dictionaries, languages
 from .files import whole
-from .progress import Progress
-from .sound import CheckpointError, lines_of, one_line
+from .generate import generating
+from .sound import CheckpointError, lines_of
 from .truncate import load_stock
 
-_SPEED = re.compile(
-    r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s "
-    r"\(([\d.]+) sentences/s, ([\d.]+) tokens/s\)"
-)
-_PROGRESS = re.compile(r":\s+(\d+) / (\d+) wps=")
 
-
-def score(checkpoint, data, *, subset, beam, lenpen, batch_size, references, repeat, options):
+def score(checkpoint, data, *, subset, beam, lenpens, batch_size, references, repeat, options):
     """Run fairseq-generate and sacreBLEU over one checkpoint.
 
     Args:
         checkpoint: path of any fairseq Transformer checkpoint
         data: folder of fairseq-preprocess
         subset: test, valid, ...
-        beam, lenpen, batch_size: as fairseq-generate's options; batch_size in sentences
+        beam, batch_size: as fairseq-generate's options; batch_size in sentences
+        lenpens: length penalties; of several the one of the best BLEU on `valid` is taken
         references: file of raw reference translations, one a line; None: the targets in `data`
         repeat: translate so many times; the speed is the median one
         options: further options for fairseq-generate, a list of strings
@@ -46,21 +39,18 @@ def score(checkpoint, data, *, subset, beam, lenpen, batch_size, references, rep
     source, target = languages(state["cfg"]["task"], data)
     _, dictionary = dictionaries(state, data, (source, target))
     given = None if references is None else lines_of(references)
-    command = [
-        *("--gen-subset", subset, "--task", "translation"),
-        *("--source-lang", source, "--target-lang", target),
-        *("--beam", str(beam), "--lenpen", str(lenpen), "--batch-size", str(batch_size)),
-        # By default fairseq leaves out the last sentences, up to seven (its issue 5036).
-        *("--required-batch-size-multiple", "1"),
+    common = [
+        *("--beam", str(beam), "--batch-size", str(batch_size)),
         *(*_joining(dictionary), *options),
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        # Not the file itself: fairseq would read other settings than load(), where a file has
-        # several, and take a colon in its path as the end of it.
-        save(state, Path(folder, "model.pt"))
-        Path(folder, "data").symlink_to(Path(data).absolute())
-        runs = [_generate(folder, subset, command) for _ in range(repeat)]
-    translations, targets, speed = sorted(runs, key=lambda run: run[2]["seconds"])[repeat // 2]
+    with generating(state, data, (source, target)) as generate:
+        lenpen, chosen = _choose(lenpens, generate, common)
+        command = ["--lenpen", str(lenpen), *common]
+        runs = [generate(subset, command) for _ in range(repeat)]
+    numbers = sorted(runs[0].translations)
+    translations = [runs[0].translations[number] for number in numbers]
+    targets = [runs[0].targets.get(number, "") for number in numbers]
+    speed = sorted((run.speed for run in runs), key=itemgetter("seconds"))[repeat // 2]
     if given is not None:
         if len(given) != len(translations):
             raise CheckpointError(
@@ -82,6 +72,7 @@ def score(checkpoint, data, *, subset, beam, lenpen, batch_size, references, rep
         "speed_runs": repeat,
         "beam": beam,
         "lenpen": lenpen,
+        **chosen,
         "batch_size": batch_size,
         "updates": state["optimizer_history"][-1]["num_updates"],
         "training_seconds": (state.get("extra_state") or {}).get("previous_training_time"),
@@ -91,6 +82,21 @@ def score(checkpoint, data, *, subset, beam, lenpen, batch_size, references, rep
     return record, translations
 
 
+def _choose(lenpens, generate, options):
+    """Returns: (length penalty, what to note): the best of `lenpens` by BLEU on validation text."""
+    if len(lenpens) == 1:
+        return lenpens[0], {}
+    scores = {}
+    for lenpen in lenpens:
+        found = generate("valid", ["--lenpen", str(lenpen), *options])
+        pairs = [(found.translations[n], found.targets.get(n, "")) for n in found.translations]
+        translations, targets = zip(*pairs, strict=True)
+        scores[lenpen] = BLEU().corpus_score(translations, [targets]).score
+    best = max(scores, key=scores.get)  # the first of equals
+    tried = ",".join(map(str, lenpens))
+    return best, {"lenpen_of": tried, "lenpen_valid_bleu": round(scores[best], 2)}
+
+
 def _joining(dictionary):
     """The options that make words of the pieces in a dictionary, if it has any."""
     if any("\u2581" in symbol for symbol in dictionary.symbols):
@@ -98,62 +104,6 @@ def _joining(dictionary):
     if any(symbol.endswith("@@") for symbol in dictionary.symbols):
         return "--post-process", "subword_nmt"
     return ()
-
-
-def _generate(folder, subset, options):
-    """Run fairseq-generate: translations and targets in the order of the data, and the speed.
-
-    Args:
-        folder: with model.pt and data
-    """
-    with tempfile.TemporaryDirectory(dir=folder) as results:
-        command = [sys.executable, "-m", "fairseq_cli.generate", f"{folder}/data", *options]
-        command += ["--path", f"{folder}/model.pt", "--results-path", results]
-        log = _run([*command, "--log-format", "simple", "--log-interval", "1"])
-        output = Path(results) / f"generate-{subset}.txt"
-        text = output.read_text(encoding="utf-8") if output.is_file() else ""
-    speed = _SPEED.search(log) or _SPEED.search(text)  # which one depends on who set up logging
-    if not speed:
-        why = one_line(log.strip().split("\n")[-1])
-        raise CheckpointError(f"fairseq-generate failed: {why}")
-
-    lines = {"T": {}, "D": {}}
-    for line in text.split("\n"):
-        kind, _, rest = line.partition("-")
-        if kind in lines and "\t" in rest:
-            number, *_, sentence = rest.split("\t")
-            lines[kind].setdefault(int(number), sentence)  # the best comes first
-    numbers = sorted(lines["D"])
-    if not numbers:
-        raise CheckpointError("fairseq-generate wrote no translations: leave --quiet out")
-    sentences, tokens, seconds, per_second, tokens_per_second = speed.groups()
-    return (
-        [lines["D"][number] for number in numbers],
-        [lines["T"].get(number, "") for number in numbers],
-        {
-            "sentences": int(sentences.replace(",", "")),
-            "tokens": int(tokens.replace(",", "")),
-            "seconds": float(seconds),
-            "sentences_per_second": float(per_second),
-            "tokens_per_second": float(tokens_per_second),
-        },
-    )
-
-
-def _run(command):
-    """Run fairseq-generate behind a progress bar; returns what it logged."""
-    log = []
-    with (
-        subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        ) as process,
-        Progress("translating") as shown,
-    ):
-        for line in process.stderr:
-            log.append(line)
-            if progress := _PROGRESS.search(line):
-                shown.reach(int(progress[1]), int(progress[2]))
-    return "".join(log)
 
 
 def _quality(translations, targets):

@@ -12,6 +12,7 @@ from .sound import CheckpointError, is_transformer
 
 _LAYER = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.(.+)")
 _PLAIN_CRITERION = "label_smoothed_cross_entropy"
+_OUR_CRITERIA = ("label_smoothed_ce_selfteach", "word_level_distillation", "r_drop")
 
 
 def first_layers(student):
@@ -84,7 +85,7 @@ def _stock_surroundings(cfg):
         task = {key: value for key, value in cfg["task"].items() if key != "eval_bleu_student"}
         changed["task"] = {**task, "_name": "translation"}
     criterion = cfg.get("criterion") or {}
-    if criterion.get("_name") == "label_smoothed_ce_selfteach":
+    if criterion.get("_name") in _OUR_CRITERIA:
         shared = ("label_smoothing", "report_accuracy", "ignore_prefix_size", "sentence_avg")
         changed["criterion"] = {
             "_name": _PLAIN_CRITERION,

@@ -122,3 +122,18 @@ def translate(model, sample, beam):
 
 def gradients(model):
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+def step(model, criterion, sample, update=0):
+    """Loss, logging outputs and gradients of one training step."""
+    model.train()
+    model.zero_grad()
+    model.set_num_updates(update)
+    loss, _, logged = criterion(model, sample)
+    loss.backward()
+    return loss.detach(), logged, gradients(model)
+
+
+def distance(one, other):
+    """How far two steps' gradients are apart."""
+    return max((one[name] - other[name]).abs().max().item() for name in one)

@@ -1,5 +1,7 @@
 """`selfteach score`: translate and score with one checkpoint."""
 
+import argparse
+
 from .. import checkpoint, report, score
 from .arguments import add_output, positive
 
@@ -14,7 +16,13 @@ def add(commands):
     command.add_argument("data", help="folder of fairseq-preprocess")
     command.add_argument("--subset", default="test", help="default: test")
     command.add_argument("--beam", type=positive, default=5, help="default: 5")
-    command.add_argument("--lenpen", type=float, default=1.0, help="length penalty, default: 1")
+    command.add_argument(
+        "--lenpen",
+        metavar="X[,Y]",
+        type=_numbers,
+        default=[1.0],
+        help="length penalty, default: 1; of several the best on validation text",
+    )
     command.add_argument("--batch-size", type=positive, default=64, help="sentences, default: 64")
     command.add_argument(
         "--repeat",
@@ -34,7 +42,11 @@ def add(commands):
         help="system=, seed=, corpus=, for the record; a table has a row for a system's seeds",
     )
     command.add_argument(
-        "--cost", metavar="FILE", help="JSON of recipes/measure.py, to put into the record"
+        "--cost",
+        metavar="FILE",
+        nargs="+",
+        help="JSON of recipes/measure.py, to put into the record; of several, such as a student's "
+        "and its teacher's, the times are added up",
     )
     add_output(command, "record, JSON; the translations go beside it, as .hyp.txt")
     command.set_defaults(run=_run)
@@ -49,7 +61,7 @@ def _run(args):
         args.data,
         subset=args.subset,
         beam=args.beam,
-        lenpen=args.lenpen,
+        lenpens=args.lenpen,
         batch_size=args.batch_size,
         references=args.references,
         repeat=args.repeat,
@@ -68,5 +80,24 @@ def _about(args):
             raise ValueError(f"--about {word}: say system=, seed= or corpus=")
         about[key] = value
     if args.cost:
-        about |= report.read_cost(args.cost)
+        about |= _total([report.read_cost(path) for path in args.cost])
     return about
+
+
+def _total(costs):
+    """Of all that had to be run: the time in all, and the most memory of the first one's kind."""
+    kind = costs[0]["peak_memory_of"]
+    return {
+        "training_seconds": sum(cost["training_seconds"] for cost in costs),
+        "peak_memory_bytes": max(
+            cost["peak_memory_bytes"] for cost in costs if cost["peak_memory_of"] == kind
+        ),
+        "peak_memory_of": kind,
+    }
+
+
+def _numbers(text):
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}': write 1, or several: 0.6,1,1.4") from None

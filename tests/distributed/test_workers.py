@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import run, train, train_command
 from exact import assert_same, last
-from tiny import batch, build, gradients
+from tiny import batch, build, checkpoint_of, gradients
 
 from selfteach_fairseq import checkpoint
 
@@ -76,10 +76,23 @@ def test_two_workers_that_go_on_are_the_two_that_never_stopped(data, tmp_path):
     assert_same(last(tmp_path / "resumed"), last(tmp_path / "whole"))
 
 
-@pytest.mark.parametrize("flags", [(), ("--checkpoint-activations",)], ids=["kept", "checkpointed"])
+STUDENTS = ("--student-layers", "2x1,3")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        STUDENTS,
+        (*STUDENTS, "--checkpoint-activations"),
+        ("--criterion", "word_level_distillation", "--teacher"),
+    ],
+    ids=["kept", "checkpointed", "distilled"],
+)
 def test_pytorch_ddp_averages_the_whole_gradient(tmp_path, flags):
-    flags = ("--student-layers", "2x1,3", *flags)
     path = tmp_path / "gradients.pt"
+    if flags[-1] == "--teacher":
+        flags = (*flags, tmp_path / "teacher.pt")
+        torch.save(checkpoint_of(build(seed=5)[0]), flags[-1])
     run(*TORCHRUN, Path(__file__).with_name("ddp_step.py"), path, *flags)
     model, criterion = build(*flags)
     loss, _, _ = criterion(model.train(), batch(sentences=6))

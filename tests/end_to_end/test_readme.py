@@ -8,6 +8,8 @@ import pytest
 from conftest import ROOT, install_commands
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 
+from selfteach_fairseq.baselines.r_drop import RDropConfig
+from selfteach_fairseq.baselines.word_level import WordLevelDistillationConfig
 from selfteach_fairseq.cli import main
 from selfteach_fairseq.criterion import SelfteachCriterionConfig
 
@@ -47,9 +49,12 @@ def test_the_command_for_a_gradual_schedule(data, tmp_path):
     assert output.splitlines()[-1] == "gradual/model-1x1.pt"
 
 
-def test_every_option_of_the_criterion_is_explained():
+@pytest.mark.parametrize(
+    "config", [SelfteachCriterionConfig, WordLevelDistillationConfig, RDropConfig]
+)
+def test_every_option_of_a_criterion_is_explained(config):
     parser = argparse.ArgumentParser(add_help=False)
-    gen_parser_from_dataclass(parser, SelfteachCriterionConfig())
+    gen_parser_from_dataclass(parser, config())
     table = README.split("## Options")[1]
     for action in parser._actions:
         (option,) = action.option_strings

@@ -6,7 +6,7 @@ from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_l
 from fairseq.logging import metrics
 from omegaconf import OmegaConf
 from reference import reference_loss
-from tiny import PAD, TYPES, batch, build, gradients, settings, task
+from tiny import PAD, TYPES, batch, build, distance, gradients, settings, step, task
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from selfteach_fairseq.criterion import SelfteachCriterion
@@ -14,21 +14,6 @@ from selfteach_fairseq.criterion import SelfteachCriterion
 STUDENT = ("--student-layers", "2x1")
 PLAIN = {"criterion": "label_smoothed_cross_entropy"}
 OFF = ("--alpha", "0", "--student-ce", "0")
-
-
-def step(model, criterion, sample, update=0):
-    """Loss, logging outputs and gradients of one training step."""
-    model.train()
-    model.zero_grad()
-    model.set_num_updates(update)
-    loss, _, logged = criterion(model, sample)
-    loss.backward()
-    return loss.detach(), logged, gradients(model)
-
-
-def distance(one, other):
-    """How far two steps' gradients are apart."""
-    return max((one[name] - other[name]).abs().max().item() for name in one)
 
 
 def gradients_of(*flags, update=0):

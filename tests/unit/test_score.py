@@ -1,10 +1,16 @@
 """What `selfteach score` refuses before fairseq starts."""
 
+import json
+from argparse import Namespace
+
 import pytest
 import torch
 from tiny import build, checkpoint_of
 
+from selfteach_fairseq import score
 from selfteach_fairseq.cli import main
+from selfteach_fairseq.commands.score import _about
+from selfteach_fairseq.generate import Output
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +57,39 @@ def test_languages_that_are_none(state, tmp_path, capsys, language):
         (tmp_path / name).write_bytes(TYPES)
     assert main(["score", model, str(tmp_path), "-o", "o.json"]) == 1
     assert "has no dict.*.txt" in capsys.readouterr().err
+
+
+def test_the_length_penalty_is_the_best_on_validation_text():
+    asked = []
+
+    def generate(subset, options):
+        asked.append((subset, options[:2]))
+        good = {"0.6": 2, "1.0": 5, "1.4": 5}[options[1]]
+        words = [f"a b c d e f{i}" for i in range(6)]
+        said = {i: words[i] if i < good else "x" for i in range(6)}
+        return Output(said, dict(enumerate(words)), {})
+
+    best, noted = score._choose([0.6, 1.0, 1.4], generate, ["--beam", "5"])
+    assert best == 1.0 and noted["lenpen_of"] == "0.6,1.0,1.4" and noted["lenpen_valid_bleu"] > 50
+    assert asked == [("valid", ["--lenpen", str(lenpen)]) for lenpen in (0.6, 1.0, 1.4)]
+    assert score._choose([0.8], None, []) == (0.8, {})
+
+
+def test_what_is_no_list_of_length_penalties(capsys):
+    with pytest.raises(SystemExit):
+        main(["score", "model.pt", "data", "-o", "o.json", "--lenpen", "1 2"])
+    assert "'1 2': write 1, or several: 0.6,1,1.4" in capsys.readouterr().err
+
+
+def test_the_costs_of_a_student_and_its_teacher_are_added_up(tmp_path):
+    costs = [(10, 300, "GPU"), (20, 200, "GPU"), (5, 900, "resident set")]
+    paths = []
+    for number, values in enumerate(costs):
+        keys = ("training_seconds", "peak_memory_bytes", "peak_memory_of")
+        paths.append(tmp_path / f"{number}.json")
+        paths[-1].write_text(json.dumps(dict(zip(keys, values, strict=True))))
+    found = _about(Namespace(about=["seed=1"], cost=paths))
+    assert found == {
+        **{"seed": "1", "training_seconds": 35},
+        **{"peak_memory_bytes": 300, "peak_memory_of": "GPU"},
+    }

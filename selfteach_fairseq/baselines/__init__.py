@@ -1,0 +1,1 @@
+"""What self-teaching is compared with, and what is of use without it: a criterion a file."""

@@ -1,0 +1,64 @@
+"""`r_drop`: two passes of one model with other dropout masks, which learn from each other.
+
+Shapes: N tokens, padding included, V types.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from fairseq.criterions import register_criterion
+from fairseq.criterions.label_smoothed_cross_entropy import (
+    LabelSmoothedCrossEntropyCriterionConfig,
+)
+
+from .divergence import DivergenceCriterion
+
+
+@dataclass
+class RDropConfig(LabelSmoothedCrossEntropyCriterionConfig):
+    r_drop_alpha: float = field(
+        default=5.0,
+        metadata={"help": "weight of the divergence between the two passes"},
+    )
+
+
+@register_criterion("r_drop", dataclass=RDropConfig)
+class RDropCriterion(DivergenceCriterion):
+    """(CE(1) + CE(2)) / 2 + alpha / 2 * (KL(1 || 2) + KL(2 || 1)) / 2, summed over the tokens.
+
+    That is half of what the paper minimises, so that the loss, its clipping and the logs are one
+    model's; alpha is the paper's, and so is its default. An update runs two batches' worth of
+    sentences through the model. Validation runs one pass, and is fairseq's criterion.
+
+    Source: Liang et al. 2021, equations 1 to 3.
+
+    Raises: ValueError at start if alpha is negative.
+    """
+
+    def __init__(self, cfg, task):
+        if cfg.r_drop_alpha < 0:
+            raise ValueError(f"--r-drop-alpha {cfg.r_drop_alpha}: must not be negative")
+        super().__init__(cfg, task)
+        self.alpha = cfg.r_drop_alpha
+
+    def forward(self, model, sample, reduce=True):
+        """Raises: NotImplementedError without `reduce` in training."""
+        if not model.training:
+            return super().forward(model, sample, reduce)
+        if not reduce:
+            raise NotImplementedError("r_drop only gives the summed loss in training")
+        # Both passes at once: workers average gradients after one forward() of a model.
+        logits, *_ = model(**{key: _twice(value) for key, value in sample["net_input"].items()})
+        log_probs, target = self.get_lprobs_and_target(model, (logits,), sample)  # (2N, V), (N,)
+        ce, nll = self.cross_entropy(log_probs, target.repeat(2))
+        first, second = log_probs.chunk(2)
+        # KL(1 || 2) + KL(2 || 1), token by token.
+        both = ((first.exp() - second.exp()) * (first - second)).sum(dim=1)
+        kl = self.sum_of(both, target) / 2
+        loss = ce / 2 + self.alpha / 2 * kl
+        one_pass = (logits[: len(logits) // 2],)
+        return self.outcome(loss, nll / 2, kl, sample, model, one_pass)
+
+
+def _twice(value):
+    return torch.cat([value, value]) if torch.is_tensor(value) else value

@@ -1,0 +1,31 @@
+"""`selfteach significance`: whether differences between score records are more than chance."""
+
+from .. import significance
+from ..report import markdown
+
+
+def add(commands):
+    command = commands.add_parser(
+        "significance",
+        help="test score records against models of their size trained from scratch",
+        epilog="The test is sacreBLEU's paired bootstrap, of the models of each seed; a system is "
+        "better or worse if that is significant (p < 0.05) for every seed.",
+    )
+    command.add_argument("records", metavar="RECORD", nargs="+", help="of `selfteach score`")
+    command.add_argument("--references", metavar="FILE", required=True, help="raw text")
+    command.add_argument(
+        "--base",
+        metavar="SYSTEM",
+        default="plain",
+        help="what is trained from scratch: SYSTEM@3 at 3 layers, SYSTEM at full depth "
+        "(default: plain)",
+    )
+    command.add_argument("--csv", metavar="FILE", help="write a row for each system and seed there")
+    command.set_defaults(run=_run)
+
+
+def _run(args):
+    rows = significance.compare(args.records, args.references, args.base)
+    print(markdown(significance.cells(rows)))
+    if args.csv:
+        significance.write_csv(rows, args.csv)

@@ -1,0 +1,128 @@
+"""Whether a system's BLEU differs from that of a model of its size trained from scratch.
+
+sacreBLEU's paired bootstrap (Koehn 2004) compares two lists of translations: it says how often the
+difference between them would come of the choice of test sentences alone. Of systems trained with
+several seeds it is run once for each seed that both have, on the two models of that seed. Joining
+the seeds into one list would count a sentence several times as if these were other sentences, and
+so find too much; and how far the seeds are apart shows in the differences themselves.
+"""
+
+import csv
+import io
+import logging
+from statistics import mean
+
+from sacrebleu.metrics import BLEU
+from sacrebleu.significance import PairedTest
+
+from .files import whole
+from .report import read, translations
+from .sound import lines_of
+from .student import Student
+
+SIGNIFICANT = 0.05  # of p
+
+
+def compare(paths, references, base):
+    """Compare systems with those trained from scratch, at every depth where there is one.
+
+    A system named `base@3` is trained from scratch at depth 3, and `base` at its own full depth,
+    the deepest of its records.
+
+    Args:
+        paths: of score records, each with its translations beside it
+        references: file of reference translations, one a line
+        base: name of the plain method
+
+    Returns: a list of rows, dictionaries of numbers and text: one for each system and seed.
+    Raises: ValueError if a record has no translations, or none can be compared.
+    """
+    references = lines_of(references)
+    runs = {}
+    for path in paths:
+        record = read(path)
+        layers = Student(record["encoder_layers"], record["decoder_layers"])
+        runs.setdefault((layers, record["system"]), {})[str(record.get("seed", ""))] = path
+    scratch = {layers: s for layers, s in runs if _depth_trained(runs, s, base) == layers}
+    rows = []
+    for (layers, system), by_seed in runs.items():
+        if layers not in scratch or system == scratch[layers]:
+            continue
+        bases = runs[layers, scratch[layers]]
+        for seed in sorted(by_seed.keys() & bases.keys()):
+            found = _test(bases[seed], by_seed[seed], references)
+            about = {"system": system, "layers": str(layers), "base": scratch[layers], "seed": seed}
+            rows.append({**about, **found})
+    if not rows:
+        raise ValueError(
+            f"there is nothing to compare: no system has the depth and the seed of {base} or "
+            f"{base}@DEPTH: score that, too, or name another --base"
+        )
+    return rows
+
+
+def _depth_trained(runs, system, base):
+    """The depth at which a system was trained from scratch; None if it is no such system."""
+    name, _, own = system.partition("@")
+    if name != base:
+        return None
+    try:
+        return Student.parse(own) if own else max(layers for layers, s in runs if s == system)
+    except ValueError:
+        return None
+
+
+def _test(base, other, references):
+    lists = {str(path): translations(path) for path in (base, other)}
+    for path, lines in lists.items():
+        if len(lines) != len(references):
+            raise ValueError(f"{path}: {len(lines)} translations, {len(references)} references")
+    logging.getLogger("sacrebleu").setLevel(logging.WARNING)
+    test = PairedTest([*lists.items()], {"BLEU": BLEU()}, [references], test_type="bs")
+    _, scores = test()
+    base_score, score = scores["BLEU"]
+    return {
+        "bleu": score.score,
+        "base_bleu": base_score.score,
+        "difference": score.score - base_score.score,
+        "p": score.p_value,
+    }
+
+
+def cells(rows):
+    """The rows of compare() as those of a table, which map to text: one for each system."""
+    systems = {}
+    for row in rows:
+        systems.setdefault((row["system"], row["layers"], row["base"]), []).append(row)
+    return [
+        {
+            "system": system,
+            "layers": layers,
+            "against": base,
+            "BLEU": f"{mean(row['difference'] for row in of):+.1f}",
+            "by seed": " ".join(f"{row['difference']:+.1f}" for row in of),
+            "p": " ".join(f"{row['p']:.3f}" for row in of),
+            "verdict": _verdict(of),
+        }
+        for (system, layers, base), of in systems.items()
+    ]
+
+
+def _verdict(rows):
+    """Better or worse if every seed says so, significantly."""
+    if all(row["p"] < SIGNIFICANT for row in rows):
+        if all(row["difference"] > 0 for row in rows):
+            return "better"
+        if all(row["difference"] < 0 for row in rows):
+            return "worse"
+    return "open"
+
+
+def write_csv(rows, path):
+    """Raises: OSError, with one line, if it can't be written."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    with whole(path) as file:
+        file.write(table.getvalue().encode(errors="backslashreplace"))

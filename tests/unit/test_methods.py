@@ -1,0 +1,173 @@
+"""What recipes/compare.sh has each method do, with stand-ins for all commands that take time."""
+
+import re
+import stat
+
+import pytest
+
+# Notes its own words, and leaves in a file what it was made of, for the next stage.
+STAND_IN = r"""#!/bin/bash
+set -eu
+name=${0##*/}
+case "$name ${1:-}" in
+    "python -c") echo 0; exit ;;  # GPUs
+    "python -u") exec tee -a "$3" ;;  # progress.py
+    "python "*measure.py) "${@:4}"; echo "the cost" >"$2"; exit ;;
+esac
+IFS=$'\t'; echo "$name"$'\t'"$*" >>"$CALLS"
+words=("$@") previous=
+for word in "$@"; do
+    case $previous in
+        --out | --destdir) mkdir -p "$word"; made=$word/made ;;
+        --save-dir) mkdir -p "$word"; made=$word/checkpoint_best.pt ;;
+        -o) made=$word; if [[ $word != *.* ]]; then mkdir -p "$word"; made=$word/made; fi ;;
+    esac
+    previous=$word
+done
+if [[ ${made:-} ]]; then
+    echo "$*" >"$made.new"
+    for word in "$@"; do if [[ -f $word ]]; then cat "$word" >>"$made.new"; fi; done
+    mv "$made.new" "$made"
+fi
+echo "| the table |"
+"""
+NAMES = ("python", "fairseq-preprocess", "fairseq-train", "selfteach")
+
+
+class Comparison:
+    """A project whose commands are stand-ins, and what they have been asked for."""
+
+    def __init__(self, project):
+        self.project, self.work = project, project.folder / "work/bitext-mine"
+        self.calls_path = project.folder / "calls"
+        self.calls_path.touch()
+        for name in NAMES:
+            path = project.folder / "bin" / name
+            path.write_text(STAND_IN)
+            path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    def run(self, code=0, script="compare.sh", **environment):
+        """What it prints, and the calls it makes."""
+        before = len(self.calls_path.read_text().splitlines())
+        process = self.project.start(
+            "bitext-mine", script=script, CALLS=str(self.calls_path), **environment
+        )
+        output = process.communicate()[0]
+        assert process.returncode == code, output
+        calls = self.calls_path.read_text().replace(f"{self.work}/", "").splitlines()[before:]
+        return output, [call.split("\t") for call in calls]
+
+
+@pytest.fixture
+def comparison(project):
+    return Comparison(project)
+
+
+def of(calls, *words):
+    """The calls that begin so."""
+    return [call for call in calls if call[: len(words)] == list(words)]
+
+
+def after(call, option):
+    return call[call.index(option) + 1]
+
+
+def between(call, start, end):
+    return call[call.index(start) + 1 : call.index(end, call.index(start))]
+
+
+def test_all_methods_from_nothing_to_the_table(comparison):
+    settings = {"LAYERS": "4", "STUDENTS": "3 2", "SEEDS": "7"}
+    output, calls = comparison.run(**settings)
+    trained = {after(call, "--save-dir"): call for call in of(calls, "fairseq-train")}
+    students = [f"{name}@{n}" for name in ("plain", "word-kd", "seq-kd") for n in (3, 2)]
+    systems = ["plain", "layerdrop", "r-drop", "deep-supervision", "selfteach", *students]
+    assert set(trained) == {f"{system}-seed7" for system in systems}
+
+    # One budget, and the seed and the depth that the name says.
+    for name, call in trained.items():
+        assert (after(call, "--max-update"), after(call, "--seed")) == ("6", "7")
+        assert after(call, "--encoder-layers") == (name.split("@")[1][0] if "@" in name else "4")
+        assert not any("{" in word or "#" in word for word in call)
+
+    # The distilled learn from the plain run of their seed, after that.
+    assert next(iter(trained)) == "plain-seed7"
+    for depth in (3, 2):
+        assert after(trained[f"word-kd@{depth}-seed7"], "--teacher") == "plain-seed7-4.pt"
+        assert trained[f"seq-kd@{depth}-seed7"][1] == "translated-seed7"
+    (distilled,) = of(calls, "selfteach", "distil")
+    assert distilled[2:4] == ["plain-seed7-4.pt", "data"]
+    assert {call[1] for name, call in trained.items() if "seq-kd" not in name} == {"data"}
+
+    # LayerDrop keeps every other layer, all others the first; students are cut no further.
+    cut = {after(call, "-o"): call for call in of(calls, "selfteach", "truncate")}
+    assert between(cut["layerdrop-seed7-2.pt"], "--keep-encoder", "-o") == [
+        *("0,2", "--keep-decoder", "0,2")
+    ]
+    assert after(cut["layerdrop-seed7-3.pt"], "--keep-encoder") == "0,1,2"
+    assert after(cut["plain-seed7-3.pt"], "--layers") == "3"
+    assert len(cut) == 5 * 3 + 6
+    assert "plain@3-seed7-3.pt" in cut and "plain@3-seed7-2.pt" not in cut
+
+    # All are scored alike; what the teacher cost counts.
+    scored = {after(call, "-o"): call for call in of(calls, "selfteach", "score")}
+    assert len(scored) == len(cut)
+    assert {after(call, "--lenpen") for call in scored.values()} == {"0.6,1,1.4,1.8"}
+    costs = {
+        record: [cost.removesuffix("/cost.json") for cost in between(call, "--cost", "--")]
+        for record, call in scored.items()
+    }
+    assert costs["tuned/plain-seed7-2.json"] == ["plain-seed7"]
+    assert costs["tuned/word-kd@2-seed7-2.json"] == ["word-kd@2-seed7", "plain-seed7"]
+    assert costs["tuned/seq-kd@2-seed7-2.json"] == [
+        *("seq-kd@2-seed7", "plain-seed7", "translated-seed7")
+    ]
+    (test,) = of(calls, "selfteach", "significance")
+    assert between(test, "significance", "--references") == list(scored)
+    assert after(test, "--references") == "text/test.en"
+    assert (comparison.work / "compare.md").read_text() == "| the table |\n\n| the table |\n"
+    assert output.endswith("\n\n| the table |\n")
+
+    # Finished runs are kept; other methods only add to them.
+    _, again = comparison.run(**settings)
+    assert [call[1] for call in again] == ["report", "significance"]
+    _, more = comparison.run(METHOD="plain plain@1", **settings)
+    assert [after(call, "--save-dir") for call in of(more, "fairseq-train")] == ["plain@1-seed7"]
+
+
+def test_another_teacher_means_other_students(comparison):
+    settings = {"METHOD": "plain word-kd@1 seq-kd@1 layerdrop", "SEEDS": "1"}
+    comparison.run(**settings)
+    flags = comparison.project.folder / "recipes/methods/plain.flags"
+    flags.write_text(flags.read_text() + "--clip-norm 1\n")
+    output, calls = comparison.run(**settings)
+    anew = [after(call, "--save-dir") for call in of(calls, "fairseq-train")]
+    assert anew == ["plain-seed1", "word-kd@1-seed1", "seq-kd@1-seed1"]
+    assert "== distil-seed1: its settings or inputs have changed, starts anew" in output
+
+
+@pytest.mark.parametrize("method", ["word-kd@1", "seq-kd@1"])
+def test_a_student_without_its_teacher_is_refused(comparison, method):
+    comparison.run(script="prepare.sh")
+    output, calls = comparison.run(code=1, script="train.sh", METHOD=method)
+    message = r"distil.sh: METHOD=(word|seq)-kd learns from the plain model of the same seed: "
+    assert re.match(message, output) and output.count("\n") == 1 and not calls
+
+
+def test_what_is_no_length_penalty_or_method_is_refused(comparison):
+    for settings, message in (
+        ({"LENPENS": "1,2"}, "LENPENS: '1,2' is no number"),
+        ({"METHOD": "magic@1"}, "METHOD=magic: there is no recipes/methods/magic.flags"),
+    ):
+        output, _ = comparison.run(code=1, script="score.sh", **settings)
+        assert message in output and output.count("\n") == 1
+
+
+def test_records_stand_beside_each_other(comparison):
+    """Scoring without the choice of a length penalty takes none of what was scored with one."""
+    settings = {"METHOD": "plain plain@1", "SEEDS": "1"}
+    comparison.run(**settings)
+    _, calls = comparison.run(script="run.sh", **settings)
+    records = [after(call, "-o") for call in of(calls, "selfteach", "score")]
+    assert records == ["plain-seed1-3.json", "plain-seed1-1.json", "plain@1-seed1-1.json"]
+    assert all("--lenpen" not in call for call in of(calls, "selfteach", "score"))
