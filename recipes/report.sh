@@ -28,7 +28,7 @@ mv "$work/report.md.new" "$work/report.md"
 
 echo
 if python -c "import matplotlib" 2>/dev/null; then
-    page=$(selfteach report "$work" | tail -n 1)
+    page=$(selfteach report "$scores" | tail -n 1)
     echo "${page#"$root"/}"
 else
     echo "no report.html: its pictures need matplotlib (pip install matplotlib)"

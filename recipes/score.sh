@@ -5,7 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 tuned=
 if [[ $lenpens ]]; then
     tuned=-tuned generation+=(--lenpen "${lenpens// /,}")
-    mkdir -p "$scores"
+    mkdir -p "$scores" "$work/logs"
+    ln -sfn ../logs "$scores/logs"  # for the page of these records
 fi
 
 score() {

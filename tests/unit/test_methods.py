@@ -130,7 +130,8 @@ def test_all_methods_from_nothing_to_the_table(comparison):
 
     # Finished runs are kept; other methods only add to them.
     _, again = comparison.run(**settings)
-    assert [call[1] for call in again] == ["report", "significance"]
+    assert [call[1] for call in again] == ["report", "report", "significance"]
+    assert (comparison.work / "tuned/logs/train-plain-seed7.log").exists()  # for the page
     _, more = comparison.run(METHOD="plain plain@1", **settings)
     assert [after(call, "--save-dir") for call in of(more, "fairseq-train")] == ["plain@1-seed7"]
 
