@@ -11,6 +11,7 @@ import sys
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import torch
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 
@@ -69,13 +70,18 @@ def _load_checkpoint(cfg, trainer, **options):
     path = _path(cfg)
     if trainer.data_parallel_rank == 0 and path.exists():
         _repair(path)
+    if trainer.data_parallel_world_size > 1:
+        torch.distributed.barrier(group=trainer.data_parallel_process_group)
     if not hasattr(trainer.task, "get_checkpoint_dict"):
         trainer.task.get_checkpoint_dict = _patience
     one_cut = not (
         options.get("disable_iterator_cache") or trainer.cfg.dataset.update_epoch_batch_itr
     )
     try:
-        with _batches_of_the_first_epoch(trainer) if one_cut else nullcontext():
+        with (
+            _batches_of_the_first_epoch(trainer) if one_cut else nullcontext(),
+            _every_worker_reads(trainer.cfg.checkpoint),
+        ):
             extra_state, epoch_itr = _fairseq_load_checkpoint(cfg, trainer, **options)
         _check_optimizer(trainer.optimizer.optimizer)
     except OSError:
@@ -112,6 +118,21 @@ def _has_ended(trainer):
     patience, most = trainer.cfg.checkpoint.patience, trainer.cfg.optimization.max_update
     in_vain = _early_stopping().get("num_runs", 0)
     return 0 < patience <= in_vain or 0 < most <= trainer.get_num_updates()
+
+
+@contextmanager
+def _every_worker_reads(cfg):
+    """Has every worker read the file.
+
+    fairseq has the first one read it and send it to the others, as an object that torch's safe
+    loader refuses there.
+    """
+    before = cfg.load_checkpoint_on_all_dp_ranks
+    cfg.load_checkpoint_on_all_dp_ranks = True
+    try:
+        yield
+    finally:
+        cfg.load_checkpoint_on_all_dp_ranks = before
 
 
 @contextmanager
