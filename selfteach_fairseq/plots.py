@@ -14,6 +14,7 @@ _SMALL, _LARGE = {"width": 4.6, "height": 4}, {"width": 7, "height": 5}
 _MOST_NAMED = 9  # models, beside their markers
 _LARGEST = 300  # square points: the marker of the largest model
 _LONGEST = 30  # characters of a label
+_LEGEND_WIDTH = 84  # characters, below the widest picture; a line's sample takes six
 _NOTE = {"color": "0.2", "fontsize": 9}  # not in the system's colour: some are light for text
 _PLACES = (  # of a label beside a marker: its direction, and where the text is held
     *((0.8, 0.8, "left", "bottom"), (0.8, -0.8, "left", "top")),
@@ -132,7 +133,8 @@ def training(runs, style):
                 )
                 named.add(name)
     axes.set(xlabel="updates", ylabel="validation loss (bits per target token)")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    columns = max(1, min(3, _LEGEND_WIDTH // (6 + max(map(len, named), default=0))))
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False)
     return figure
 
 
