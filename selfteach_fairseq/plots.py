@@ -135,6 +135,7 @@ def training(runs, style):
     axes.set(xlabel="updates", ylabel="validation loss (bits per target token)")
     columns = max(1, min(3, _LEGEND_WIDTH // (6 + max(map(len, named), default=0))))
     figure.legend(loc="outside lower center", ncols=columns, frameon=False)
+    figure.set_figheight(3.8 + 0.25 * (len(named) / columns))
     return figure
 
 
