@@ -127,7 +127,7 @@ def run_all(bench, tokens):
         bench.decoding(iwslt, sentences, [(3, 3), (6, 3)])
 
     base = tiny._replace(tokens=1024)
-    growth = [("tokens", base._replace(tokens=2**n), GROWN) for n in range(10, 15)]
+    growth = [("tokens", base._replace(tokens=2**n), GROWN) for n in (10, 12, 14)]
     growth += [("vocabulary", base._replace(types=2**n), GROWN) for n in range(13, 17)]
     several = [f"{n} students of depth 5 and less" for n in range(1, 6)]
     growth += [("students", base, ["plain", *several])]
