@@ -1,8 +1,8 @@
 """What a gradual schedule has cost and reached so far, and where its stages' runs are."""
 
-import json
 from pathlib import Path
 
+from .files import read_json
 from .student import Student
 
 ACCOUNT = "schedule.json"
@@ -16,7 +16,7 @@ def stage_folder(folder, number, full):
 def read_account(path):
     """What `schedule.json` says. Raises: ValueError if it is none of `selfteach gradual`."""
     try:
-        account = json.loads(Path(path).read_bytes())
+        account = read_json(path)
         stages = account["stages"]
         if account["version"] != 1 or not all(isinstance(stage, dict) for stage in stages):
             raise ValueError
@@ -25,7 +25,7 @@ def read_account(path):
             Student.parse(stage["full"])
             if not isinstance(stage.get("updates", 0), int):
                 raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(
             f"{path}: is no account of `selfteach gradual` that this version reads: "
             "choose another folder"

@@ -4,8 +4,6 @@ The result is a data folder like the one it is made from, for fairseq-train as i
 the training text are the teacher's best translations, in its own pieces; all else is a copy.
 """
 
-import hashlib
-import json
 import math
 import resource
 import shutil
@@ -18,9 +16,8 @@ from fairseq.data import indexed_dataset
 from fairseq.data.data_utils import load_indexed_dataset
 
 from .data import dictionaries, languages
-from .files import whole
+from .files import read_json, sha256, whole, write_json
 from .generate import generating
-from .report import read_json
 from .sound import one_line
 from .truncate import load_stock
 
@@ -57,8 +54,8 @@ def distil(teacher, data, folder, *, beam, lenpen, batch_size, shards, options):
         *("--skip-invalid-size-inputs-valid-test", *options),
     ]
     made_of = {
-        "teacher": _sha256(teacher),
-        "source": _sha256(f"{data}/{prefix}{pair[0]}.bin"),
+        "teacher": sha256(teacher),
+        "source": sha256(f"{data}/{prefix}{pair[0]}.bin"),
         "options": [*options, str(shards)],
     }
     folder = Path(folder)
@@ -104,11 +101,6 @@ def _targets(data, prefix, pair, dictionary):
     return targets
 
 
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _claim(folder, made_of):
     """Raises: ValueError if the folder holds something else than the beginning of the same work."""
     note = folder / _MADE_OF
@@ -123,7 +115,7 @@ def _claim(folder, made_of):
                 "options: choose another folder, or remove it"
             )
     (folder / _SHARDS).mkdir(parents=True, exist_ok=True)
-    _write_json(made_of, note)
+    write_json(made_of, note)
 
 
 def _part(folder, number, shards, generate, options):
@@ -137,19 +129,14 @@ def _part(folder, number, shards, generate, options):
     part = ["--distributed-world-size", str(shards), "--distributed-rank", str(number)]
     output = generate("train", [*options, *part])
     made = {"seconds": time.monotonic() - start, "translations": output.translations}
-    _write_json(made, path)
+    write_json(made, path)
     return made
-
-
-def _write_json(value, path):
-    with whole(path) as file:
-        file.write((json.dumps(value, ensure_ascii=False) + "\n").encode())
 
 
 def _write_cost(folder, seconds):
     kibibytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     cost = {"training_seconds": seconds, "peak_memory_bytes": kibibytes * 1024}
-    _write_json({**cost, "peak_memory_of": "resident set"}, folder / _COST)
+    write_json({**cost, "peak_memory_of": "resident set"}, folder / _COST)
 
 
 def _copy(source, target):

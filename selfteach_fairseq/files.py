@@ -1,5 +1,9 @@
-"""Files that are written whole or not at all."""
+"""Files of plain data, which are written whole or not at all."""
 
+import csv
+import hashlib
+import io
+import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,3 +35,39 @@ def whole(path):
     finally:
         if partial:
             partial.unlink(missing_ok=True)
+
+
+def read_json(path):
+    """The object in a JSON file. Raises: ValueError if there is none."""
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path}: no JSON: make it again") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: its JSON is no object: make it again")
+    return content
+
+
+def write_json(content, path):
+    """Raises: OSError, with one line, if it can't be written."""
+    with whole(path) as file:
+        file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_table(rows, path, **form):
+    """Rows, dictionaries, below the names of all their columns; `form` as csv.DictWriter takes it.
+
+    Raises: OSError, with one line, if it can't be written.
+    """
+    table = io.StringIO()
+    writer = csv.DictWriter(table, dict.fromkeys(name for row in rows for name in row), **form)
+    writer.writeheader()
+    writer.writerows(rows)
+    with whole(path) as file:
+        file.write(table.getvalue().encode(errors="backslashreplace"))
+
+
+def sha256(path):
+    """The checksum of a file's content, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,8 +6,6 @@ stage before cut out, its optimizer from nothing.
 """
 
 import fcntl
-import hashlib
-import json
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -15,9 +13,9 @@ from pathlib import Path
 
 from . import checkpoint, curves
 from .account import ACCOUNT, read_account, stage_folder
-from .files import whole
+from .files import sha256, write_json
 from .sound import CheckpointError
-from .truncate import first_layers, truncate
+from .truncate import first_layers, load_stock, truncate
 
 
 class Gradual:
@@ -65,18 +63,13 @@ class Gradual:
         """The checkpoint to start from, as a stock transformer's; None without."""
         if self.init is None:
             return None
-        state = checkpoint.load(self.init)
-        try:
-            there, first = checkpoint.depth(state["model"]), self.stages[0].full
-            if there != first:
-                raise CheckpointError(
-                    f"has {there} layers: begin the schedule with these, not {first}"
-                )
-            stock = truncate(state, first_layers(there))
-        except CheckpointError as error:
-            raise CheckpointError(f"{self.init}: {error}") from None
-        with open(self.init, "rb") as file:
-            self.account["init_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        stock = load_stock(self.init)
+        there, first = checkpoint.depth(stock["model"]), self.stages[0].full
+        if there != first:
+            raise CheckpointError(
+                f"{self.init}: has {there} layers: begin the schedule with these, not {first}"
+            )
+        self.account["init_sha256"] = sha256(self.init)
         return stock
 
     def _check_account(self):
@@ -104,8 +97,7 @@ class Gradual:
         return self.account["stages"][number - 1]
 
     def _write(self):
-        with whole(self.folder / ACCOUNT) as file:
-            file.write((json.dumps(self.account, indent=2) + "\n").encode())
+        write_json(self.account, self.folder / ACCOUNT)
 
     def _train(self, number, stage, start, lock):
         print(

@@ -3,8 +3,6 @@
 What is measured is defined in importance.py.
 """
 
-import csv
-import io
 import warnings
 from typing import NamedTuple, Optional
 
@@ -16,7 +14,7 @@ from omegaconf import OmegaConf
 
 from . import data
 from .checkpoint import depth
-from .files import whole
+from .files import write_table
 from .importance import ALL, SIDES, groups, loss_without, numbers, part_importance
 from .progress import Progress
 from .sound import CheckpointError
@@ -202,12 +200,8 @@ def write_tsv(rows, path):
 
     Raises: OSError, with one line, if it can't be written.
     """
-    fields = list(Row._fields)
+    table = [row._asdict() for row in rows]
     if all(row.loss_change is None for row in rows):
-        fields.remove("loss_change")
-    table = io.StringIO()
-    writer = csv.writer(table, delimiter="\t", lineterminator="\n")
-    writer.writerow(fields)
-    writer.writerows([getattr(row, field) for field in fields] for row in rows)
-    with whole(path) as file:
-        file.write(table.getvalue().encode(errors="backslashreplace"))
+        for row in table:
+            del row["loss_change"]
+    write_table(table, path, delimiter="\t", lineterminator="\n")

@@ -1,12 +1,9 @@
 """Score records as tables, and translations side by side."""
 
-import csv
-import io
-import json
 from pathlib import Path
 from statistics import mean, stdev
 
-from .files import whole
+from .files import read_json, write_table
 from .score import translations_path
 from .sound import lines_of
 
@@ -48,17 +45,6 @@ def read_cost(path):
     if not all(is_kind(cost.get(name)) for name, is_kind in kinds.items()):
         raise ValueError(f"{path}: lacks one of {', '.join(kinds)}: measure again")
     return {name: cost[name] for name in kinds}
-
-
-def read_json(path):
-    """The object in a JSON file. Raises: ValueError if there is none."""
-    try:
-        content = json.loads(Path(path).read_bytes())
-    except (ValueError, RecursionError):
-        raise ValueError(f"{path}: no JSON: make it again") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: its JSON is no object: make it again")
-    return content
 
 
 def _is_number(value):
@@ -126,13 +112,7 @@ def write_csv(records, path):
     flat = [{**record, **record["versions"]} for record in records]
     for row in flat:
         del row["versions"]
-    fields = dict.fromkeys(key for row in flat for key in row)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, fields)
-    writer.writeheader()
-    writer.writerows(flat)
-    with whole(path) as file:
-        file.write(table.getvalue().encode(errors="backslashreplace"))
+    write_table(flat, path)
 
 
 def _quality(system, layers, runs, base):

@@ -7,15 +7,12 @@ the seeds into one list would count a sentence several times as if these were ot
 so find too much; and how far the seeds are apart shows in the differences themselves.
 """
 
-import csv
-import io
 import logging
 from statistics import mean
 
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
 
-from .files import whole
 from .report import read, translations
 from .sound import lines_of
 from .student import Student
@@ -116,13 +113,3 @@ def _verdict(rows):
         if all(row["difference"] < 0 for row in rows):
             return "worse"
     return "open"
-
-
-def write_csv(rows, path):
-    """Raises: OSError, with one line, if it can't be written."""
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    with whole(path) as file:
-        file.write(table.getvalue().encode(errors="backslashreplace"))

@@ -1,12 +1,11 @@
 """`selfteach importance`: how much each layer matters, through training."""
 
 import glob
-import json
 import os
 from pathlib import Path
 
 from .. import importance_pictures, importance_run, pictures
-from ..files import whole
+from ..files import write_json
 from ..importance import ALL
 from ..sound import one_line
 from .arguments import positive
@@ -115,8 +114,7 @@ def _write_zeroing(found, correlations, path):
         "unit": "nats per target token",
         "correlations": correlations,
     }
-    with whole(path) as file:
-        file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    write_json(content, path)
 
 
 def _remove_older(folder, written):

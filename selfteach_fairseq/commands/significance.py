@@ -1,6 +1,7 @@
 """`selfteach significance`: whether differences between score records are more than chance."""
 
 from .. import significance
+from ..files import write_table
 from ..report import markdown
 
 
@@ -28,4 +29,4 @@ def _run(args):
     rows = significance.compare(args.records, args.references, args.base)
     print(markdown(significance.cells(rows)))
     if args.csv:
-        significance.write_csv(rows, args.csv)
+        write_table(rows, args.csv)
