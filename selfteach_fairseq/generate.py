@@ -20,12 +20,25 @@ _SPEED = re.compile(
 _PROGRESS = re.compile(r":\s+(\d+) / (\d+) wps=")
 
 
-class Output(NamedTuple):
-    """What fairseq-generate says, texts by the sentence's number in the data."""
+class Hypothesis(NamedTuple):
+    """A translation that beam search has ended."""
 
-    translations: dict
-    targets: dict  # those of the data
+    text: str
+    score: float  # as fairseq-generate prints it: log2 of the probability / length ** lenpen
+    length: int  # in tokens, the end of the sentence included
+
+
+class Output(NamedTuple):
+    """What fairseq-generate says, by the sentence's number in the data."""
+
+    hypotheses: dict  # of each sentence the list of its Hypothesis, the best one first
+    targets: dict  # texts, those of the data
     speed: dict  # sentences, tokens and seconds, and how many of them a second
+
+    @property
+    def translations(self):
+        """Of each sentence the text of the best hypothesis."""
+        return {number: several[0].text for number, several in self.hypotheses.items()}
 
 
 @contextmanager
@@ -66,13 +79,8 @@ def _generate(folder, common, subset, options):
         why = one_line(log.strip().split("\n")[-1])
         raise CheckpointError(f"fairseq-generate failed: {why}")
 
-    lines = {"T": {}, "D": {}}
-    for line in text.split("\n"):
-        kind, _, rest = line.partition("-")
-        if kind in lines and "\t" in rest:
-            number, *_, sentence = rest.split("\t")
-            lines[kind].setdefault(int(number), sentence)  # the best comes first
-    if not lines["D"]:
+    hypotheses, targets = _read(text)
+    if not hypotheses:
         raise CheckpointError("fairseq-generate wrote no translations: leave --quiet out")
     sentences, tokens, seconds, per_second, tokens_per_second = speed.groups()
     speed = {
@@ -82,7 +90,27 @@ def _generate(folder, common, subset, options):
         "sentences_per_second": float(per_second),
         "tokens_per_second": float(tokens_per_second),
     }
-    return Output(lines["D"], lines["T"], speed)
+    return Output(hypotheses, targets, speed)
+
+
+def _read(text):
+    """Hypotheses and targets of what fairseq-generate prints: lines `D-NUMBER TAB SCORE TAB TEXT`,
+    each followed by `P-NUMBER TAB` and the score of every token."""
+    hypotheses, targets = {}, {}
+    for line in text.split("\n"):
+        kind, _, rest = line.partition("-")
+        if kind not in ("T", "D", "P") or "\t" not in rest:
+            continue
+        number, *score, said = rest.split("\t")
+        number = int(number)
+        if kind == "T":
+            targets[number] = said
+        elif kind == "D":
+            translation, translation_score = said, float(*score)
+        else:
+            found = Hypothesis(translation, translation_score, len(said.split()))
+            hypotheses.setdefault(number, []).append(found)
+    return hypotheses, targets
 
 
 def _run(command):

@@ -44,11 +44,12 @@ def score(checkpoint, data, *, subset, beam, lenpens, batch_size, references, re
         *(*_joining(dictionary), *options),
     ]
     with generating(state, data, (source, target)) as generate:
-        lenpen, chosen = _choose(lenpens, generate, common)
+        lenpen, chosen = _choose(lenpens, generate, beam, common)
         command = ["--lenpen", str(lenpen), *common]
         runs = [generate(subset, command) for _ in range(repeat)]
-    numbers = sorted(runs[0].translations)
-    translations = [runs[0].translations[number] for number in numbers]
+    found = runs[0].translations
+    numbers = sorted(found)
+    translations = [found[number] for number in numbers]
     targets = [runs[0].targets.get(number, "") for number in numbers]
     speed = sorted((run.speed for run in runs), key=itemgetter("seconds"))[repeat // 2]
     if given is not None:
@@ -82,19 +83,29 @@ def score(checkpoint, data, *, subset, beam, lenpens, batch_size, references, re
     return record, translations
 
 
-def _choose(lenpens, generate, options):
-    """Returns: (length penalty, what to note): the best of `lenpens` by BLEU on validation text."""
+def _choose(lenpens, generate, beam, options):
+    """Returns: (length penalty, what to note): the best of `lenpens` by BLEU on validation text.
+
+    Which hypotheses fairseq's search ends does not depend on the length penalty, only their order
+    does (SequenceGenerator.is_finished counts them): so one search serves all penalties.
+    """
     if len(lenpens) == 1:
         return lenpens[0], {}
+    # With the penalty 0 a hypothesis' score is the log-probability of all its tokens.
+    found = generate("valid", ["--lenpen", "0", "--nbest", str(beam), *options])
+    targets = [found.targets.get(number, "") for number in found.hypotheses]
     scores = {}
     for lenpen in lenpens:
-        found = generate("valid", ["--lenpen", str(lenpen), *options])
-        pairs = [(found.translations[n], found.targets.get(n, "")) for n in found.translations]
-        translations, targets = zip(*pairs, strict=True)
+        translations = [best_of(several, lenpen).text for several in found.hypotheses.values()]
         scores[lenpen] = BLEU().corpus_score(translations, [targets]).score
     best = max(scores, key=scores.get)  # the first of equals
     tried = ",".join(map(str, lenpens))
     return best, {"lenpen_of": tried, "lenpen_valid_bleu": round(scores[best], 2)}
+
+
+def best_of(hypotheses, lenpen):
+    """The Hypothesis that is best with a length penalty, of those of a search without one (0)."""
+    return max(hypotheses, key=lambda one: one.score / one.length**lenpen)
 
 
 def _joining(dictionary):

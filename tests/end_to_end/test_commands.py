@@ -9,6 +9,10 @@ import pytest
 import torch
 from conftest import ROOT, USER_DIR, fairseq, make_text, run, selfteach, train
 
+from selfteach_fairseq.generate import generating
+from selfteach_fairseq.score import best_of
+from selfteach_fairseq.truncate import load_stock
+
 
 def losses(log, tag):
     return re.findall(rf"{tag} \| epoch .*", log)
@@ -90,6 +94,17 @@ def test_scores_of_student_and_full_model(data, trained, student, tmp_path):
     assert max(map(len, rows[:4])) <= 100
     assert rows[2].startswith("| full ") and rows[3].startswith("| student ")
     assert table.stdout.count("\nsource ") == 3
+
+
+def test_one_search_serves_every_length_penalty(data, student):
+    with generating(load_stock(student), data, ("xx", "en")) as generate:
+        once = generate("test", ["--beam", "3", "--lenpen", "0", "--nbest", "3"]).hypotheses
+        said = []
+        for lenpen in (0, 3):
+            translations = generate("test", ["--beam", "3", "--lenpen", str(lenpen)]).translations
+            assert translations == {n: best_of(once[n], lenpen).text for n in once}
+            said.append(translations)
+    assert said[0] != said[1]
 
 
 @pytest.mark.parametrize(

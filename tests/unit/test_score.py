@@ -10,7 +10,7 @@ from tiny import build, checkpoint_of
 from selfteach_fairseq import score
 from selfteach_fairseq.cli import main
 from selfteach_fairseq.commands.score import _about
-from selfteach_fairseq.generate import Output
+from selfteach_fairseq.generate import Hypothesis, Output
 
 
 @pytest.fixture(scope="module")
@@ -60,19 +60,21 @@ def test_languages_that_are_none(state, tmp_path, capsys, language):
 
 
 def test_the_length_penalty_is_the_best_on_validation_text():
+    words = [f"a b c d e f{i}" for i in range(6)]
     asked = []
 
     def generate(subset, options):
-        asked.append((subset, options[:2]))
-        good = {"0.6": 2, "1.0": 5, "1.4": 5}[options[1]]
-        words = [f"a b c d e f{i}" for i in range(6)]
-        said = {i: words[i] if i < good else "x" for i in range(6)}
+        asked.append((subset, options))
+        # 6 tokens of -1 a token or 2 of -2: the better one a token is the worse one in all.
+        both = [Hypothesis("x", -4.0, 2), Hypothesis("", -6.0, 6)]
+        said = {i: [both[0], both[1]._replace(text=text)] for i, text in enumerate(words)}
         return Output(said, dict(enumerate(words)), {})
 
-    best, noted = score._choose([0.6, 1.0, 1.4], generate, ["--beam", "5"])
-    assert best == 1.0 and noted["lenpen_of"] == "0.6,1.0,1.4" and noted["lenpen_valid_bleu"] > 50
-    assert asked == [("valid", ["--lenpen", str(lenpen)]) for lenpen in (0.6, 1.0, 1.4)]
-    assert score._choose([0.8], None, []) == (0.8, {})
+    best, noted = score._choose([0.2, 1.0, 1.4], generate, 5, ["--beam", "5"])
+    assert best == 1.0 and noted["lenpen_of"] == "0.2,1.0,1.4" and noted["lenpen_valid_bleu"] > 99
+    assert asked == [("valid", ["--lenpen", "0", "--nbest", "5", "--beam", "5"])]
+    assert score._choose([0.2, 0.3], generate, 5, [])[1]["lenpen_valid_bleu"] == 0
+    assert score._choose([0.8], None, 5, []) == (0.8, {})
 
 
 def test_what_is_no_list_of_length_penalties(capsys):
