@@ -9,9 +9,13 @@ import pytest
 from conftest import ROOT
 from project import rows
 
+OTHERS = [language for language in miniature.LANGUAGES if language != "de"]
 
-@pytest.mark.parametrize("language", miniature.LANGUAGES)
-def test_every_pair_of_iwslt14(project, language):
+
+@pytest.mark.parametrize(
+    "language", ["de", *(pytest.param(language, marks=pytest.mark.slow) for language in OTHERS)]
+)
+def test_a_pair_of_iwslt14(project, language):
     corpus = f"iwslt14-{language}"
     work = project.folder / "work" / corpus
     output = project.finish(corpus)
@@ -29,6 +33,15 @@ def test_every_pair_of_iwslt14(project, language):
     assert len((work / "selfteach-seed1-1.hyp.txt").read_text().splitlines()) == 2 * tests
     logs = {path.name for path in (work / "logs").iterdir()}
     assert {"text.log", "binarise.log", "train-selfteach-seed1.log"} < logs
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_the_text_of_the_other_pairs(project, language):
+    project.finish(f"iwslt14-{language}", "prepare")
+    work = project.folder / "work" / f"iwslt14-{language}"
+    for side in (language, "en"):
+        assert len((work / f"text/test.{side}").read_text().splitlines()) == 16
+        assert (work / f"data/train.{language}-en.{side}.bin").stat().st_size > 0
 
 
 def test_without_a_network_the_way_out_is_named(project):

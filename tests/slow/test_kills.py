@@ -142,14 +142,16 @@ def test_recipe(tmp_path, survived):
     """From the text to the tables, killed again and again, each time a little later."""
     (tmp_path / "a project").mkdir()
     project = Project(tmp_path / "a project")
+    start = time.monotonic()
     project.finish("bitext-whole")
+    duration = time.monotonic() - start
     kills, killed = 0, True
     while killed:
         run = Victim(
             *(tmp_path / "log", project.folder / "recipes/run.sh", "bitext-killed"),
             env=project.environment,
         )
-        killed = run.kill_after(RANDOM.uniform(1, 9))
+        killed = run.kill_after(RANDOM.uniform(0, 0.25) * duration)
         kills += killed
     assert run.process.returncode == 0, run.output()
     assert kills > 5
