@@ -67,10 +67,10 @@ fi
 export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_MAX_=0
 export PYTHONWARNINGS=ignore  # fairseq's dependencies warn of each other
 
-# A method is a file of flags: the corpus' own, or the one for all.
+# A method is a file of flags: the corpus' own, or the one for all, or a trial of the settings.
 file_of() {
     local file
-    for file in "$recipes/$family/$1.flags" "$recipes/methods/$1.flags"; do
+    for file in "$recipes"/{$family,methods,study}/"$1.flags"; do
         if [[ -f $file ]]; then
             echo "$file"
             return

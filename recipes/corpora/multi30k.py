@@ -49,6 +49,7 @@ def main(argv=None, sha256=None):
         help="a copy of the files (default: MULTI30K_DIR, or else download them)",
     )
     parser.add_argument("--download-dir", type=Path, default="work/download/multi30k")
+    parser.add_argument("--pairs", type=int, help="only so many of the training text's first ones")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     args = parser.parse_args(argv)
     folder = Path(args.dir) if args.dir else args.download_dir
@@ -60,6 +61,7 @@ def main(argv=None, sha256=None):
                 download(URL + name, folder / name, "set MULTI30K_DIR to a copy of the files")
         sides = [lines(folder, name, sha256) for name in names]
         splits[split] = list(zip(*sides, strict=True))
+    splits["train"] = splits["train"][: args.pairs]
     write(splits, tuple(args.languages), args.out)
     summary(splits, args.languages)
 

@@ -4,6 +4,8 @@ import re
 import stat
 
 import pytest
+from conftest import ROOT, USER_DIR
+from fairseq import options
 
 # Notes its own words, and leaves in a file what it was made of, for the next stage.
 STAND_IN = r"""#!/bin/bash
@@ -172,3 +174,16 @@ def test_records_stand_beside_each_other(comparison):
     records = [after(call, "-o") for call in of(calls, "selfteach", "score")]
     assert records == ["plain-seed1-3.json", "plain-seed1-1.json", "plain@1-seed1-1.json"]
     assert all("--lenpen" not in call for call in of(calls, "selfteach", "score"))
+
+
+FLAGS = sorted(path for path in (ROOT / "recipes").glob("*/*.flags") if path.stem != "gradual")
+
+
+@pytest.mark.parametrize("path", FLAGS, ids=lambda path: path.stem)
+def test_fairseq_knows_every_flag_of_a_method(path):
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    words = " ".join(lines).format(students="2", teacher="plain.pt").split()
+    model = ("--user-dir", str(USER_DIR), "--arch", "transformer_selfteach")
+    parser = options.get_training_parser()
+    args = options.parse_args_and_arch(parser, input_args=["data", *model, *words])
+    assert args.criterion == after(words, "--criterion")
