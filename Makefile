@@ -4,7 +4,9 @@
 # make multi30k-de   the same on Multi30k, with two students
 # make schedules-multi30k-de   ways to half the depth, under the same number of updates: hours
 # make importance-multi30k-de  what each layer weighs through training, plain and self-taught: an hour
-# make compare-multi30k         all methods, three seeds, tests of significance: a day on 2 cores, by estimate
+# make compare-scarce    all methods, three seeds, tests of significance, on 10,000 pairs: TIME
+# make compare-multi30k  the same on all of Multi30k: a day on 2 cores, by estimate
+# make study             each setting of self-teaching tried on 10,000 pairs: TIME
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make bench         what it costs: time, memory, decoding speed (about 20 minutes on 2 cores)
 # make test          the tests, and the linter (about 15 minutes on 2 cores)
@@ -16,8 +18,11 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 STAGES := prepare train truncate score report
+SCARCE := SETTINGS=recipes/scarce.sh WORK=work/scarce
+TRIALS := plain selfteach deep-supervision paper authors $(notdir $(basename $(wildcard recipes/study/*)))
 
-.PHONY: help demo demo-compare compare-multi30k iwslt14 bitext bench test test-slow lint clean
+.PHONY: help demo demo-compare compare-scarce compare-multi30k study iwslt14 bitext bench test \
+        test-slow lint clean
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
 
@@ -43,6 +48,12 @@ importance-%: $(VENV)/.ready
 	    WORK=work/$@ recipes/run.sh $* prepare train truncate score importance report
 
 compare-multi30k: compare-multi30k-de
+
+compare-scarce: $(VENV)/.ready
+	$(SCARCE) recipes/compare.sh multi30k-de
+
+study: $(VENV)/.ready
+	METHOD="$(TRIALS)" LENPENS="0.6 1 1.4 1.8" $(SCARCE) recipes/run.sh multi30k-de $(STAGES)
 
 compare-%: $(VENV)/.ready
 	recipes/compare.sh $*
