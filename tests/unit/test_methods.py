@@ -48,11 +48,11 @@ class Comparison:
             path.write_text(STAND_IN)
             path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
-    def run(self, code=0, script="compare.sh", **environment):
+    def run(self, code=0, script="compare.sh", corpus="bitext-mine", **environment):
         """What it prints, and the calls it makes."""
         before = len(self.calls_path.read_text().splitlines())
         process = self.project.start(
-            "bitext-mine", script=script, CALLS=str(self.calls_path), **environment
+            corpus, script=script, CALLS=str(self.calls_path), **environment
         )
         output = process.communicate()[0]
         assert process.returncode == code, output
@@ -176,6 +176,32 @@ def test_records_stand_beside_each_other(comparison):
     assert all("--lenpen" not in call for call in of(calls, "selfteach", "score"))
 
 
+def parsed(words):
+    return options.parse_args_and_arch(options.get_training_parser(), input_args=words)
+
+
+@pytest.mark.parametrize(
+    ("settings", "norm", "rate", "updates"),
+    [
+        ("scarce", True, "4e-3", "2000"),
+        ("post-norm", False, "2e-3", "2000"),
+        ("scarce-long", True, "4e-3", "5000"),
+    ],
+)
+def test_the_settings_for_scarce_text(comparison, settings, norm, rate, updates):
+    path = ROOT / f"recipes/{settings}.sh"
+    _, calls = comparison.run(
+        script="run.sh", corpus="multi30k-de", SETTINGS=str(path), METHOD="plain"
+    )
+    (text,) = (call for call in calls if "multi30k.py" in call[1])
+    assert after(text, "--pairs") == "10000"
+    (call,) = of(calls, "fairseq-train")
+    args = parsed([word.replace(str(comparison.project.folder), str(ROOT)) for word in call[1:]])
+    assert args.encoder_normalize_before == args.decoder_normalize_before == norm
+    assert args.lr == [float(rate)]
+    assert (args.max_update, args.total_num_update) == (int(updates), updates)
+
+
 FLAGS = sorted(path for path in (ROOT / "recipes").glob("*/*.flags") if path.stem != "gradual")
 
 
@@ -184,6 +210,5 @@ def test_fairseq_knows_every_flag_of_a_method(path):
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     words = " ".join(lines).format(students="2", teacher="plain.pt").split()
     model = ("--user-dir", str(USER_DIR), "--arch", "transformer_selfteach")
-    parser = options.get_training_parser()
-    args = options.parse_args_and_arch(parser, input_args=["data", *model, *words])
+    args = parsed(["data", *model, *words])
     assert args.criterion == after(words, "--criterion")
