@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 from conftest import ROOT, USER_DIR, fairseq, make_text, run, selfteach, train
+from fairseq import checkpoint_utils
 
 from selfteach_fairseq.generate import generating
 from selfteach_fairseq.score import best_of
@@ -97,11 +98,19 @@ def test_scores_of_student_and_full_model(data, trained, student, tmp_path):
 
 
 def test_one_search_serves_every_length_penalty(data, student):
-    with generating(load_stock(student), data, ("xx", "en")) as generate:
-        once = generate("test", ["--beam", "3", "--lenpen", "0", "--nbest", "3"]).hypotheses
+    """Of a model that ends some hypotheses early and some late."""
+    model = checkpoint_utils.load_model_ensemble([str(student)])[0][0]
+    torch.manual_seed(4)
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.8)
+    state = {**load_stock(student), "model": model.state_dict()}
+    options = ("--beam", "4", "--max-len-b", "20")
+    with generating(state, data, ("xx", "en")) as generate:
+        once = generate("test", [*options, "--lenpen", "0", "--nbest", "4"]).hypotheses
         said = []
         for lenpen in (0, 3):
-            translations = generate("test", ["--beam", "3", "--lenpen", str(lenpen)]).translations
+            translations = generate("test", [*options, "--lenpen", str(lenpen)]).translations
             assert translations == {n: best_of(once[n], lenpen).text for n in once}
             said.append(translations)
     assert said[0] != said[1]

@@ -55,6 +55,7 @@ def test_decoding_takes_every_model():
     assert list(seconds) == ["full 6x6", "student 3x3", "student 6x3"]
 
 
+@pytest.mark.slow
 def test_two_workers_are_measured(tmp_path):
     found = bench.Bench(tmp_path / "rows.csv")
     found.time("workers", SMALL, ["student 3x3"], workers=2, threads=1)
