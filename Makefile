@@ -4,9 +4,9 @@
 # make multi30k-de   the same on Multi30k, with two students
 # make schedules-multi30k-de   ways to half the depth, under the same number of updates: hours
 # make importance-multi30k-de  what each layer weighs through training, plain and self-taught: an hour
-# make compare-scarce    all methods, three seeds, tests of significance, on 10,000 pairs: TIME
-# make compare-multi30k  the same on all of Multi30k: a day on 2 cores, by estimate
-# make study             each setting of self-teaching tried on 10,000 pairs: TIME
+# make compare-scarce    all methods, three seeds, tests of significance, on 10,000 pairs: 4 hours
+# make compare-multi30k  the same on all of Multi30k: a day (both by estimate, on 2 cores)
+# make study             one setting after the other, on 10,000 pairs: 4 hours, by estimate
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make bench         what it costs: time, memory, decoding speed (about 20 minutes on 2 cores)
 # make test          the tests, and the linter (about 15 minutes on 2 cores)
