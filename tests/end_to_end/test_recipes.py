@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 from project import SETTINGS, kill, results, rows
 
+ALL_BUT_THE_REPORT = ("prepare", "train", "truncate", "score")
 STAGES = ("text", "subwords", "binarise", "train", "truncate", "score")
 
 
@@ -50,9 +51,8 @@ def test_the_demo_from_nothing_to_the_tables(project):
     page = project.folder / "work/demo/report.html"
     assert page.read_text().count("<img ") == 3  # the training curves, too
 
-    again = project.finish("demo")
+    again = project.finish("demo", *ALL_BUT_THE_REPORT)
     assert again.count("finished already, kept") == 8 and "$ " not in again
-    assert rows(again) == rows(output)
 
     compared = project.finish("demo", METHOD="selfteach plain plain@1")
     quality, _ = rows(compared)
@@ -65,14 +65,14 @@ def test_the_demo_from_nothing_to_the_tables(project):
 
     # A changed setting runs again what depends on it, and says so.
     project.settings.write_text(SETTINGS.replace("updates=6", "updates=4"))
-    changed = project.finish("demo")
+    changed = project.finish("demo", *ALL_BUT_THE_REPORT)
     assert changed.count("have changed, starts anew") == 5
     assert "== binarise: finished already, kept" in changed
 
     (project.folder / "without").mkdir()
     (project.folder / "without/matplotlib.py").write_text("raise ImportError")
     bare = project.finish("demo", "report", PYTHONPATH=f"{project.folder}/without:{ROOT}")
-    assert rows(bare) == rows(changed)
+    assert [row["system"] for row in rows(bare)[0]] == ["selfteach", "selfteach"]
     assert bare.endswith("no report.html: its pictures need matplotlib (pip install matplotlib)\n")
 
 
