@@ -9,8 +9,8 @@
 # make study             one setting after the other, on 10,000 pairs: 4 hours, by estimate
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make bench         what it costs: time, memory, decoding speed (about 20 minutes on 2 cores)
-# make test          the tests, and the linter (about 15 minutes on 2 cores)
-# make test-slow     kills and broken files by the thousand (about 20 minutes)
+# make test          the tests, and the linter (about 10 minutes on 2 cores)
+# make test-slow     kills and broken files by the thousand (about 15 minutes on 2 cores)
 # All work in .venv, made on first use with PYTHON (default: python3, which must be 3.11 or later).
 
 PYTHON ?= python3

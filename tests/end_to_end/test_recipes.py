@@ -54,15 +54,6 @@ def test_the_demo_from_nothing_to_the_tables(project):
     again = project.finish("demo", *ALL_BUT_THE_REPORT)
     assert again.count("finished already, kept") == 8 and "$ " not in again
 
-    compared = project.finish("demo", METHOD="selfteach plain plain@1")
-    quality, _ = rows(compared)
-    assert [(row["system"], row["layers"]) for row in quality] == [
-        *(("selfteach", "3x3"), ("selfteach", "1x1")),
-        *(("plain", "3x3"), ("plain", "1x1"), ("plain@1", "1x1")),
-    ]
-    assert compared.count("finished already, kept") == 8
-    assert "plain@1" in page.read_text()
-
     # A changed setting runs again what depends on it, and says so.
     project.settings.write_text(SETTINGS.replace("updates=6", "updates=4"))
     changed = project.finish("demo", *ALL_BUT_THE_REPORT)
@@ -120,18 +111,16 @@ def test_a_second_run_in_the_same_folder_is_refused(project):
 def test_seeds_workers_and_averaging(project):
     options = {"SEEDS": "1 2", "NPROC_PER_NODE": "2", "AVERAGE": "2"}
     project.settings.write_text(SETTINGS.replace("--max-update", "--max-epoch 3 --max-update"))
-    output = project.finish("bitext-mine", **options)
-    quality, _ = rows(output)
-    assert [(row["layers"], row["seeds"]) for row in quality] == [
-        *(("3x3", "2"), ("1x1", "2")),
-    ]
-    assert all("±" in row["chrF"] for row in quality)
+    project.finish("bitext-mine", "prepare", "train", "truncate", **options)
     work = project.folder / "work/bitext-mine"
     log = (work / "logs/train-selfteach-seed1.log").read_text()
     assert "'distributed_world_size': 2" in log
     assert "mean of 2 checkpoints" in (work / "logs/average-selfteach-seed2.log").read_text()
+    cut = {path.name for path in work.glob("*-[0-9].pt")}
+    assert cut == {f"selfteach-seed{seed}-{depth}.pt" for seed in (1, 2) for depth in (3, 1)}
 
 
+@pytest.mark.slow
 def test_two_machines(project):
     project.finish("bitext-mine", "prepare")
     with socket.socket() as listener:

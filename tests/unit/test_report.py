@@ -143,3 +143,14 @@ def test_translations_beside_a_source(tmp_path, capsys):
         assert main(words) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert message in line
+
+
+def test_seeds_of_one_system_are_one_row(tmp_path, capsys):
+    paths = [
+        str(written(tmp_path, {**RECORD, "system": "plain", "seed": seed, "bleu": bleu}, seed))
+        for seed, bleu in (("1", 30), ("2", 32), ("3", 34))
+    ]
+    assert main(["report", *paths]) == 0
+    row = capsys.readouterr().out.splitlines()[2]
+    cells = [cell.strip() for cell in row.split("|")]
+    assert cells[1:3] == ["plain", "6x3"] and cells[4:6] == ["3", "32.0 ± 2.0"]
