@@ -1,14 +1,7 @@
-# Text is scarce: Multi30k's first 10,000 pairs. SETTINGS=recipes/scarce.sh, as make compare does
+# Text is scarce: Multi30k's first 10,000 pairs (make compare-scarce, make study)
+source "$recipes/small.sh"
 text+=(--pairs 10000)
-types=3000 layers=4 students=2 updates=2000
-model=(
-    --arch transformer_selfteach_tiny
-    --encoder-embed-dim 128 --decoder-embed-dim 128
-    --encoder-ffn-embed-dim 256 --decoder-ffn-embed-dim 256
-    --encoder-attention-heads 4 --decoder-attention-heads 4
-    --encoder-normalize-before --decoder-normalize-before
-    --share-all-embeddings
-)
+types=3000 updates=2000
 training=(
     --label-smoothing 0.1 --dropout 0.2
     --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 1
@@ -16,4 +9,3 @@ training=(
     --total-num-update "$updates"
     --max-tokens 1000 --num-workers 0
 )
-longest=(--max-len-a 1.5 --max-len-b 10)  # or a model that repeats itself goes on to 200 tokens
