@@ -27,13 +27,18 @@ def make_wheel(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_the_demo_from_nothing_to_the_tables(project):
+@pytest.fixture
+def demo(project):
+    """A project with a wheel of its own, and its checksum pinned."""
     script = project.folder / "recipes/corpora/homeassistant.py"
     sha256 = make_wheel(project.folder / "text.whl")
     pinned = re.sub(r'WHEEL_SHA256 = "\w+"', f'WHEEL_SHA256 = "{sha256}"', script.read_text())
     script.write_text(pinned)
+    return project
 
-    output = project.finish("demo")
+
+def test_the_demo_from_nothing_to_the_tables(demo):
+    output = demo.finish("demo")
     assert [line for line in output.splitlines() if line.startswith("== ")] == [
         *("== text", "== subwords", "== binarise", "== train-selfteach-seed1"),
         *("== truncate-selfteach-seed1-3", "== truncate-selfteach-seed1-1"),
@@ -48,23 +53,40 @@ def test_the_demo_from_nothing_to_the_tables(project):
     assert output.count("\nsource ") == 10
     assert all(len(line) <= 100 for line in output.splitlines() if line.startswith("|"))
     assert "\nwork/demo/report.html: all records of the folder, with pictures\n" in output
-    page = project.folder / "work/demo/report.html"
+    page = demo.folder / "work/demo/report.html"
     assert page.read_text().count("<img ") == 3  # the training curves, too
 
-    again = project.finish("demo", *ALL_BUT_THE_REPORT)
+    again = demo.finish("demo", *ALL_BUT_THE_REPORT)
     assert again.count("finished already, kept") == 8 and "$ " not in again
 
+    (demo.folder / "without").mkdir()
+    (demo.folder / "without/matplotlib.py").write_text("raise ImportError")
+    bare = demo.finish("demo", "report", PYTHONPATH=f"{demo.folder}/without:{ROOT}")
+    assert rows(bare) == rows(output)
+    assert bare.endswith("no report.html: its pictures need matplotlib (pip install matplotlib)\n")
+
     # A changed setting runs again what depends on it, and says so.
-    project.settings.write_text(SETTINGS.replace("updates=6", "updates=4"))
-    changed = project.finish("demo", *ALL_BUT_THE_REPORT)
+    demo.settings.write_text(SETTINGS.replace("updates=6", "updates=4"))
+    changed = demo.finish("demo", *ALL_BUT_THE_REPORT)
     assert changed.count("have changed, starts anew") == 5
     assert "== binarise: finished already, kept" in changed
 
-    (project.folder / "without").mkdir()
-    (project.folder / "without/matplotlib.py").write_text("raise ImportError")
-    bare = project.finish("demo", "report", PYTHONPATH=f"{project.folder}/without:{ROOT}")
-    assert [row["system"] for row in rows(bare)[0]] == ["selfteach", "selfteach"]
-    assert bare.endswith("no report.html: its pictures need matplotlib (pip install matplotlib)\n")
+
+@pytest.mark.slow
+def test_the_demo_again_and_beside_what_one_would_do_instead(demo):
+    output = demo.finish("demo")
+    again = demo.finish("demo")
+    assert again.count("finished already, kept") == 8 and "$ " not in again
+    assert rows(again) == rows(output)
+
+    compared = demo.finish("demo", METHOD="selfteach plain plain@1")
+    quality, _ = rows(compared)
+    assert [(row["system"], row["layers"]) for row in quality] == [
+        *(("selfteach", "3x3"), ("selfteach", "1x1")),
+        *(("plain", "3x3"), ("plain", "1x1"), ("plain@1", "1x1")),
+    ]
+    assert compared.count("finished already, kept") == 8
+    assert "plain@1" in (demo.folder / "work/demo/report.html").read_text()
 
 
 def test_a_failing_stage_ends_the_run(project):
