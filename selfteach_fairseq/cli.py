@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -26,6 +27,7 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     end = arguments.index("--") if "--" in arguments else len(arguments)
     args = _parser().parse_args(arguments[:end], Namespace(options=arguments[end + 1 :]))
+    signal.signal(signal.SIGTERM, _terminate)
     logging.getLogger().setLevel(logging.WARNING)  # which a task of fairseq's sets to DEBUG
     try:
         args.run(args)
@@ -33,6 +35,11 @@ def main(arguments=None):
         print(f"selfteach {args.command}: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _terminate(number, frame):
+    """Ends as an exception does, so that temporary files and processes go, too."""
+    sys.exit(128 + number)
 
 
 def _parser():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .checkpoint import save
+from .child import child
 from .progress import Progress
 from .sound import CheckpointError, one_line
 
@@ -117,9 +118,7 @@ def _run(command):
     """Run fairseq-generate behind a progress bar; returns what it logged."""
     log = []
     with (
-        subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        ) as process,
+        child(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process,
         Progress("translating") as shown,
     ):
         for line in process.stderr:

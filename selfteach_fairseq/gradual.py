@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import checkpoint, curves
 from .account import ACCOUNT, read_account, stage_folder
+from .child import child
 from .files import sha256, write_json
 from .sound import CheckpointError
 from .truncate import first_layers, load_stock, truncate
@@ -132,13 +133,13 @@ class Gradual:
 def _run(command, log, lock):
     """Runs a training, and keeps all that it says as well as passing it on.
 
-    It holds the lock, too, for it may outlive this process.
+    It holds the lock, too, for it may outlive this process, if that is killed.
 
     Raises: CalledProcessError if it fails.
     """
     with (
         open(log, "ab") as kept,
-        subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[lock]) as process,
+        child(command, stdout=subprocess.PIPE, pass_fds=[lock]) as process,
     ):
         for line in process.stdout:
             for output in (kept, sys.stdout.buffer):

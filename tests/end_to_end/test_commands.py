@@ -1,13 +1,18 @@
 """The real command lines on a tiny corpus: train, resume, truncate, translate, score."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, USER_DIR, fairseq, make_text, run, selfteach, train
+from conftest import ENVIRONMENT, ROOT, USER_DIR, fairseq, make_text, run, selfteach, train
 from fairseq import checkpoint_utils
 
 from selfteach_fairseq.generate import generating
@@ -147,6 +152,27 @@ def test_score_tells_why_fairseq_failed(data, student, tmp_path):
     )
     assert result.returncode == 1 and not list(tmp_path.iterdir())
     assert "unrecognized arguments: --no-such-option" in result.stderr
+
+
+def test_a_terminated_score_leaves_nothing_behind(data, student, tmp_path):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "selfteach_fairseq.cli", "score", student, data]
+    process = subprocess.Popen(
+        [*command, "-o", tmp_path / "r.json", "--repeat", "50"],
+        env={**ENVIRONMENT, "TMPDIR": str(temporary)},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while process.poll() is None and not children.read_text():
+        time.sleep(0.02)
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not list(temporary.rglob("*.pt"))
+    with pytest.raises(ProcessLookupError):  # the session has no other process
+        os.killpg(process.pid, 0)
 
 
 def test_what_is_logged(data, tmp_path):
