@@ -6,6 +6,7 @@ stage before cut out, its optimizer from nothing.
 """
 
 import fcntl
+import hashlib
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -31,7 +32,12 @@ class Gradual:
     def __init__(self, data, folder, stages, init=None):
         """`init` is the path of a checkpoint to start the first stage from, of any transformer."""
         self.data, self.folder, self.stages, self.init = data, Path(folder), stages, init
-        self.account = {"version": 1, "init_sha256": None, "stages": []}
+        self.account = {
+            "version": 1,
+            "data_sha256": _digest(data),
+            "init_sha256": None,
+            "stages": [],
+        }
 
     def run(self):
         """Runs what has not been run. Returns: the account, as it is in schedule.json.
@@ -46,6 +52,7 @@ class Gradual:
             if init:
                 start = self.folder / "init.pt"
                 if not start.exists():
+                    self._write()  # first, for checkpoints without an account are another run's
                     checkpoint.save(init, start)
             for number, stage in enumerate(self.stages, start=1):
                 entry = self._entry(number, stage)
@@ -83,10 +90,12 @@ class Gradual:
         account = read_account(path)
         wanted = [_settings(stage) for stage in self.stages]
         begun = [{key: entry.get(key) for key in wanted[0]} for entry in account["stages"]]
-        if begun != wanted[: len(begun)] or account["init_sha256"] != self.account["init_sha256"]:
+        account = {"data_sha256": self.account["data_sha256"], **account}  # older ones lack it
+        same = all(account[key] == self.account[key] for key in ("data_sha256", "init_sha256"))
+        if not same or begun != wanted[: len(begun)]:
             raise ValueError(
-                f"{self.folder}: has stages of another schedule, or of other options or weights: "
-                "choose another --save-dir"
+                f"{self.folder}: has stages of another schedule, or of other data, options or "
+                "weights: choose another --save-dir"
             )
         self.account = account
 
@@ -151,6 +160,17 @@ def _run(command, log, lock):
 
 def _seconds(state):
     return (state.get("extra_state") or {}).get("previous_training_time") or 0
+
+
+def _digest(data):
+    """Of the dictionaries, and of how long each sentence is: it tells texts apart, and is fast."""
+    digests = [
+        f"{path.name} {sha256(path)}"
+        for folder in str(data).split(":")
+        for pattern in ("dict.*.txt", "train.*.idx")
+        for path in sorted(Path(folder).glob(pattern))
+    ]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def _settings(stage):

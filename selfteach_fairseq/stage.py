@@ -29,7 +29,8 @@ class Stage(NamedTuple):
     def command(self, data, folder, start):
         """fairseq-train's command line; `start` is a checkpoint to take the weights from."""
         command = [
-            *(sys.executable, "-m", "fairseq_cli.train", str(data), *self._options()),
+            *(sys.executable, "-m", "fairseq_cli.train", str(data)),
+            *(*self._saves(), *self._options()),
             *("--user-dir", str(Path(__file__).parent), "--save-dir", str(folder)),
             *("--criterion", "label_smoothed_ce_selfteach", "--student-layers", str(self.student)),
             *("--encoder-layers", str(self.full.encoder_layers)),
@@ -48,6 +49,13 @@ class Stage(NamedTuple):
     def metric(self):
         return f"student_{self.student}_nll_loss"
 
+    def _saves(self):
+        """fairseq keeps the best of the checkpoints that it saves, not of those it validates."""
+        every = _value(self.options, "--validate-interval-updates")
+        if every is None or _value(self.options, "--save-interval-updates") is not None:
+            return []
+        return ["--save-interval-updates", every, "--keep-interval-updates", "1"]
+
     def _options(self):
         """A learning rate that falls towards a last update reaches it at the stage's."""
         options = list(self.options)
@@ -57,6 +65,17 @@ class Stage(NamedTuple):
             elif self.updates and word.startswith("--total-num-update="):
                 options[i] = f"--total-num-update={self.updates}"
         return options
+
+
+def _value(options, flag):
+    """What a flag says, the last time that it stands among the options; None without."""
+    value = None
+    for word, after in pairwise([*options, ""]):
+        if word == flag:
+            value = after
+        elif word.startswith(flag + "="):
+            value = word.partition("=")[2]
+    return value
 
 
 def stages_of(depths, updates, patience, options, later_options):

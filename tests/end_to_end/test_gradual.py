@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -133,7 +134,7 @@ def refusal(data, folder, *flags, **options):
     return result.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("change", ["schedule", "updates", "options", "later", "init"])
+@pytest.mark.parametrize("change", ["schedule", "updates", "options", "later", "init", "data"])
 def test_the_folder_of_another_schedule_is_left_alone(data, whole, trained, tmp_path, change):
     folder = shutil.copytree(whole[0], tmp_path / "run")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -146,19 +147,29 @@ def test_the_folder_of_another_schedule_is_left_alone(data, whole, trained, tmp_
         flags[5] = "--lr 0.006"
     elif change == "options":
         options = (*OPTIONS, "--clip-norm", 1)
+    elif change == "data":
+        data = shutil.copytree(data, tmp_path / "data")
+        with next(data.glob("dict.*.txt")).open("a") as dictionary:
+            dictionary.write("another 1\n")
     else:
         flags += ["--init", trained / "checkpoint_best.pt"]
     assert "choose another --save-dir" in refusal(data, folder, *flags, options=options)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_patience_ends_a_stage_once_its_student_stops_gaining(data, trained, tmp_path):
-    """From a checkpoint, without learning: the first validation is the best."""
+@pytest.mark.parametrize("validates", [(), ("--validate-interval-updates", 2)])
+def test_patience_ends_a_stage_once_its_student_stops_gaining(data, trained, tmp_path, validates):
+    """From a checkpoint, without learning: the first validation is the best; all are saved."""
+    saves = OPTIONS.index("--save-interval-updates")
     idle = (*OPTIONS, "--optimizer", "sgd", "--lr", 0)
+    if validates:
+        idle = (*idle[:saves], *idle[saves + 4 :], *validates)
     flags = ("--schedule", "4x3,2x1", "--patience", 2, "--init", trained / "checkpoint_best.pt")
     gradual(data, tmp_path / "run", *flags, options=idle)
     [entry] = account(tmp_path / "run")
     assert entry["updates"] == 6  # the third validation, one every two updates
+    log = (tmp_path / "run" / "stage1-4x3" / "train.log").read_text()
+    assert len(re.findall(r"Saved checkpoint .*@ [246] updates", log)) == 3
     given = checkpoint.load(trained / "checkpoint_best.pt")["model"]
     for name, tensor in checkpoint.load(tmp_path / "run" / "model-4x3.pt")["model"].items():
         assert torch.equal(tensor, given[name])
