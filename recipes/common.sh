@@ -23,15 +23,18 @@ if [[ ${SETTINGS:-} ]]; then
     source "$SETTINGS"
 fi
 work=${WORK:-$root/work/$corpus}
-if [[ $work == *[,:]* ]]; then fail "WORK=$work: fairseq ends a path at a comma or colon: choose another"; fi
+if [[ $work == *[],:*?[]* ]]; then
+    fail "WORK=$work: to fairseq or the shell one of , : * ? [ ] is no part of a name: choose another"
+fi
+listed() { tr -s "[:space:]" " " <<<"$1" | sed "s/^ //; s/ $//"; }  # with one space between
 types=${TYPES:-$types}          # size of the joint vocabulary
 layers=${LAYERS:-$layers}       # of the full model: 6, or 12x6
-students=${STUDENTS:-$students} # "3 2": trained all at once, and cut out
+students=$(listed "${STUDENTS:-$students}")  # "3 2": trained all at once, and cut out
 methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is plain with 3 layers
                                 # gradual@6-5-4-3 trains and cuts through these depths
 seeds=${SEEDS:-$seeds}          # "1 2 3"
 average=${AVERAGE:-$average}    # so many last epochs' checkpoints, instead of the best one
-lenpens=${LENPENS:-}            # "0.6 1 1.4": each model's is the best of these on validation text
+lenpens=$(listed "${LENPENS:-}")  # "0.6 1 1.4": each model's is the best of these on validation text
 scores=$work${lenpens:+/tuned}  # where the records are
 
 for depth in $layers $students; do
@@ -79,6 +82,8 @@ file_of() {
     fail "METHOD=$1: there is no recipes/methods/$1.flags"
 }
 
+for method in $methods; do file_of "${method%@*}" >/dev/null; done
+
 # method_says METHOD TEXT: whether its file has this in it.
 method_says() {
     local file
@@ -109,9 +114,10 @@ for_each_run() {
 
 # The depths from the full model's down to the smallest student's: 6-5-4-3.
 one_by_one() {
-    local last=${students##* }
-    if [[ $layers == *x* || $last == *x* ]] || (( last >= layers )); then
-        fail "METHOD=gradual goes from LAYERS=$layers to STUDENTS=$last: say gradual@6x6-6x4-6x3"
+    local last
+    last=$(tr " " "\n" <<<"$students" | sort -n | head -n 1)
+    if [[ $layers$students == *x* ]] || (( last >= layers )); then
+        fail "METHOD=gradual goes from LAYERS=$layers to STUDENTS=$students: say gradual@6x6-6x4-6x3"
     fi
     seq -s - "$layers" -1 "$last"
 }
@@ -131,4 +137,11 @@ cuts() {
             echo "$student"
         fi
     done
+}
+
+# add_records, for for_each_run: adds the files of a run's scores to records.
+records=()
+add_records() {
+    local cut
+    for cut in $(cuts "$3"); do records+=("$scores/$1-$cut.json"); done
 }

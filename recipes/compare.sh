@@ -23,12 +23,7 @@ fi
 export METHOD=$methods
 "$recipes/run.sh" "$corpus"
 
-records=()
-collect() {
-    local cut
-    for cut in $(cuts "$3"); do records+=("$scores/$1-$cut.json"); done
-}
-for_each_run collect
+for_each_run add_records
 tested=$(selfteach significance "${records[@]}" --references "$work/text/test.$target" \
     --csv "$work/compare.csv")
 printf '\n%s\n' "$tested"

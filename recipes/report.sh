@@ -3,12 +3,7 @@
 # that the folder has, report.html: recipes/report.sh CORPUS
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-records=()
-collect() {
-    local cut
-    for cut in $(cuts "$3"); do records+=("$scores/$1-$cut.json"); done
-}
-for_each_run collect
+for_each_run add_records
 for record in "${records[@]}"; do
     if [[ ! -f $record ]]; then fail "${record#"$root"/} is missing: run recipes/score.sh $corpus"; fi
 done

@@ -52,16 +52,20 @@ if (( world > 1 )); then
         bash -c "exec \"\$@\" $rank" bash)
 fi
 
+# flags_of METHOD DEPTH: its file's, with the students that are smaller.
 flags_of() {
-    local file
-    file=$(file_of "$1")
-    sed "/^#/d; s/{students}/${students// /,}/" "$file"
+    local file smaller
+    file=$(file_of "$1") smaller=$(cuts "$2" | tail -n +2 | paste -sd ,)
+    if [[ ! $smaller ]] && method_says "$1" "{students}"; then
+        fail "METHOD=$1: of STUDENTS=\"$students\" none is smaller than the model of $2 layers"
+    fi
+    sed "/^#/d; s/{students}/$smaller/" "$file"
 }
 
 train() {
     local name=$1 method=$2 depth=$3 seed=$4 flags keep=(--no-epoch-checkpoints)
     local data=$work/data needs=(binarise)
-    flags=$(flags_of "$method")
+    flags=$(flags_of "$method" "$depth")
     read -d "" -ra flags <<<"$flags" || true  # the end of the text ends it
     if learns_from_teacher "$method"; then learn_from_teacher "$method" "$seed"; fi
     if (( average )); then keep=(--keep-last-epochs "$average"); fi

@@ -9,15 +9,18 @@ from .student import Student, parse_students
 def students_of(cfg):
     """The students that `--student-layers` names; by default the one of half depth.
 
-    Raises: ValueError if it is malformed, or names one that the model does not contain.
+    Raises: ValueError if it is malformed, or names one that is no part of the model.
     """
-    encoder_layers, decoder_layers = cfg.encoder_layers, cfg.decoder_layers
-    if cfg.student_layers is None:
-        return (Student(max(1, encoder_layers // 2), max(1, decoder_layers // 2)),)
+    full = Student(cfg.encoder_layers, cfg.decoder_layers)
     try:
-        students = parse_students(cfg.student_layers)
+        if cfg.student_layers is None:
+            students = (Student(*(max(1, layers // 2) for layers in full)),)
+        else:
+            students = parse_students(cfg.student_layers)
         for student in students:
-            student.check_fits(encoder_layers, decoder_layers)
+            student.check_fits(*full)
+        if full in students:
+            raise ValueError(f"{full} is the whole model: name a student of fewer layers")
     except ValueError as error:
         raise ValueError(f"--student-layers {cfg.student_layers}: {error}") from None
     return students

@@ -175,7 +175,7 @@ REFUSED = [
     ("bitext-mine", {"PRECISION": "fp8"}, "PRECISION=fp8: choose fp32, fp16 or bf16"),
     ("bitext-mine", {"PRECISION": "bf16"}, "PRECISION=bf16 needs a GPU"),
     ("bitext-mine", {"METHOD": "magic"}, "METHOD=magic: there is no recipes/methods/magic.flags"),
-    ("bitext-mine", {"WORK": "a,b"}, "WORK=a,b: fairseq ends a path at a comma or colon"),
+    ("bitext-mine", {"WORK": "a,b"}, "WORK=a,b: to fairseq or the shell"),
     ("bitext-mine", {"SETTINGS": ""}, "there is no GPU, and on a CPU bitext-mine trains for days"),
 ]
 
