@@ -20,13 +20,17 @@ from .commands import (
 from .sound import one_line
 
 _COMMANDS = (truncate, average, gradual, distil, importance, score, report, significance)
+_OF_FAIRSEQ = ("gradual", "distil", "score")  # which take options of fairseq's commands after --
 
 
 def main(arguments=None):
-    """Returns: 0, or 1 after a one-line error on standard error."""
+    """Returns: 0, or 1 after a one-line error on standard error, or 130 after Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    args = _parser().parse_args(arguments[:end], Namespace(options=arguments[end + 1 :]))
+    parser = _parser()
+    args = parser.parse_args(arguments[:end], Namespace(options=arguments[end + 1 :]))
+    if args.options and args.command not in _OF_FAIRSEQ:
+        parser.error(f"{args.command} takes no options of fairseq's: leave out -- and the rest")
     signal.signal(signal.SIGTERM, _terminate)
     logging.getLogger().setLevel(logging.WARNING)  # which a task of fairseq's sets to DEBUG
     try:
@@ -34,6 +38,8 @@ def main(arguments=None):
     except (ValueError, OSError) as error:
         print(f"selfteach {args.command}: {one_line(error)}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return 0
 
 

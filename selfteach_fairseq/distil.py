@@ -17,7 +17,7 @@ from fairseq.data.data_utils import load_indexed_dataset
 
 from .data import dictionaries, languages
 from .files import read_json, sha256, whole, write_json
-from .generate import generating
+from .generate import check_options, generating
 from .sound import one_line
 from .truncate import load_stock
 
@@ -42,6 +42,7 @@ def distil(teacher, data, folder, *, beam, lenpen, batch_size, shards, options):
         for they are longer than the model takes.
     Raises: ValueError if teacher and data don't fit, or `folder` is of other ones.
     """
+    check_options(options, "--post-process", "--remove-bpe")  # the student learns its pieces
     state = load_stock(teacher)
     pair = languages(state["cfg"]["task"], data)
     _, dictionary = dictionaries(state, data, pair)
@@ -68,7 +69,7 @@ def distil(teacher, data, folder, *, beam, lenpen, batch_size, shards, options):
         for path in Path(data).glob(pattern):
             if not path.name.startswith(f"{prefix}{pair[1]}."):
                 _copy(path, folder / path.name)
-    _write_cost(folder, sum(part["seconds"] for part in parts))
+    _write_cost(folder, parts)
     _binarise(translations, targets, dictionary, folder / f"{prefix}{pair[1]}")
     return len(targets), len(targets) - len(translations)
 
@@ -128,15 +129,20 @@ def _part(folder, number, shards, generate, options):
     # fairseq-generate divides its batches by these, and opens no connection.
     part = ["--distributed-world-size", str(shards), "--distributed-rank", str(number)]
     output = generate("train", [*options, *part])
-    made = {"seconds": time.monotonic() - start, "translations": output.translations}
+    seconds = time.monotonic() - start
+    kibibytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    made = {"seconds": seconds, "kibibytes": kibibytes, "translations": output.translations}
     write_json(made, path)
     return made
 
 
-def _write_cost(folder, seconds):
-    kibibytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    cost = {"training_seconds": seconds, "peak_memory_bytes": kibibytes * 1024}
-    write_json({**cost, "peak_memory_of": "resident set"}, folder / _COST)
+def _write_cost(folder, parts):
+    cost = {
+        "training_seconds": sum(part["seconds"] for part in parts),
+        "peak_memory_bytes": max(part.get("kibibytes", 0) for part in parts) * 1024,
+        "peak_memory_of": "resident set",
+    }
+    write_json(cost, folder / _COST)
 
 
 def _copy(source, target):

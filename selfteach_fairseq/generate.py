@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from .checkpoint import save
 from .child import child
+from .options import refuse
 from .progress import Progress
 from .sound import CheckpointError, one_line
 
@@ -18,7 +19,18 @@ _SPEED = re.compile(
     r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s "
     r"\(([\d.]+) sentences/s, ([\d.]+) tokens/s\)"
 )
+# What a command says itself, or would not tell in its record.
+_OURS = (
+    *("--path", "--results-path", "--gen-subset", "--beam", "--lenpen", "--nbest"),
+    *("--batch-size", "--max-sentences", "--unnormalized"),
+)
 _PROGRESS = re.compile(r":\s+(\d+) / (\d+) wps=")
+
+
+def check_options(options, *further):
+    """Raises: ValueError for a user's option that is not to reach fairseq-generate."""
+    why = "fairseq-generate here: the command decides it, by its own options"
+    refuse((*_OURS, *further), options, why)
 
 
 class Hypothesis(NamedTuple):

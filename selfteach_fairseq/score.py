@@ -14,7 +14,7 @@ from . import __version__
 from .checkpoint import depth, parameters
 from .data import dictionaries, languages
 from .files import whole
-from .generate import generating
+from .generate import check_options, generating
 from .sound import CheckpointError, lines_of
 from .truncate import load_stock
 
@@ -33,8 +33,10 @@ def score(checkpoint, data, *, subset, beam, lenpens, batch_size, references, re
         options: further options for fairseq-generate, a list of strings
 
     Returns: (record, translations): plain data for JSON, and the detokenised translations.
-    Raises: CheckpointError for a checkpoint, dictionary or reference that doesn't fit.
+    Raises: CheckpointError for a checkpoint, dictionary or reference that doesn't fit, ValueError
+        for an option that is an argument here.
     """
+    check_options(options)
     state = load_stock(checkpoint)
     source, target = languages(state["cfg"]["task"], data)
     _, dictionary = dictionaries(state, data, (source, target))
@@ -150,8 +152,9 @@ def _versions():
 
 
 def translations_path(record_path):
-    """Where the translations are that belong to a record: beside it, as `NAME.hyp.txt`."""
-    return Path(record_path).with_suffix(".hyp.txt")
+    """Where the translations are that belong to a record NAME.json: beside it, as NAME.hyp.txt."""
+    path = Path(record_path)
+    return path.with_name(path.name.removesuffix(".json") + ".hyp.txt")
 
 
 def write(record, translations, path):

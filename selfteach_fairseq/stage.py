@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from .options import refuse, value_of
 from .student import Student
 
 # What a stage's command says itself.
@@ -51,8 +52,8 @@ class Stage(NamedTuple):
 
     def _saves(self):
         """fairseq keeps the best of the checkpoints that it saves, not of those it validates."""
-        every = _value(self.options, "--validate-interval-updates")
-        if every is None or _value(self.options, "--save-interval-updates") is not None:
+        every = value_of("--validate-interval-updates", self.options)
+        if every is None or value_of("--save-interval-updates", self.options) is not None:
             return []
         return ["--save-interval-updates", every, "--keep-interval-updates", "1"]
 
@@ -65,17 +66,6 @@ class Stage(NamedTuple):
             elif self.updates and word.startswith("--total-num-update="):
                 options[i] = f"--total-num-update={self.updates}"
         return options
-
-
-def _value(options, flag):
-    """What a flag says, the last time that it stands among the options; None without."""
-    value = None
-    for word, after in pairwise([*options, ""]):
-        if word == flag:
-            value = after
-        elif word.startswith(flag + "="):
-            value = word.partition("=")[2]
-    return value
 
 
 def stages_of(depths, updates, patience, options, later_options):
@@ -100,10 +90,7 @@ def stages_of(depths, updates, patience, options, later_options):
             f"--stage-updates {','.join(map(str, updates))}: the schedule has {len(steps)} stages: "
             "write one number for all, or one for each"
         )
-    for word in (*options, *later_options):
-        name = word.partition("=")[0]
-        if name in _OURS:
-            raise ValueError(f"{name} is not for fairseq-train here: the schedule decides it")
+    refuse(_OURS, [*options, *later_options], "fairseq-train here: the schedule decides it")
     return [
         Stage(*step, number, patience, [*options, *(later_options if i else ())])
         for i, (step, number) in enumerate(zip(steps, updates, strict=True))

@@ -154,7 +154,22 @@ def test_score_tells_why_fairseq_failed(data, student, tmp_path):
     assert "unrecognized arguments: --no-such-option" in result.stderr
 
 
-def test_a_terminated_score_leaves_nothing_behind(data, student, tmp_path):
+def test_score_refuses_options_that_its_record_would_not_tell(student, data, tmp_path):
+    words = ("score", student, data, "-o", tmp_path / "r.json", "--", "--lenpen", 2)
+    result = selfteach(*words, check=False)
+    assert result.returncode == 1 and not list(tmp_path.iterdir())
+    assert "--lenpen is not for fairseq-generate here" in result.stderr
+
+
+def test_words_after_dashes_are_for_commands_that_run_fairseq(student, tmp_path):
+    words = ("truncate", student, "--layers", 1, "-o", tmp_path / "cut.pt", "--", "--fp16")
+    result = selfteach(*words, check=False)
+    assert result.returncode == 2 and not list(tmp_path.iterdir())
+    assert "truncate takes no options of fairseq's" in result.stderr
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_a_terminated_score_leaves_nothing_behind(data, student, tmp_path, end):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     command = [sys.executable, "-m", "selfteach_fairseq.cli", "score", student, data]
@@ -163,13 +178,16 @@ def test_a_terminated_score_leaves_nothing_behind(data, student, tmp_path):
         env={**ENVIRONMENT, "TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
         start_new_session=True,
+        # What runs the tests may ignore Ctrl-C, which a child would inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        text=True,
     )
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while process.poll() is None and not children.read_text():
         time.sleep(0.02)
-    process.terminate()
-    process.communicate()
-    assert process.returncode == 128 + signal.SIGTERM
+    process.send_signal(end)
+    _, errors = process.communicate()
+    assert process.returncode == 128 + end and "Traceback" not in errors
     assert not list(temporary.rglob("*.pt"))
     with pytest.raises(ProcessLookupError):  # the session has no other process
         os.killpg(process.pid, 0)

@@ -51,6 +51,7 @@ def test_training_text_as_the_teacher_translates_it(data, distilled, capsys):
     assert main(words) == 0  # finished already
     assert capsys.readouterr().out == f"{folder}: 120 of 120 sentences translated\n"
     assert targets(folder) == made
+    assert json.loads((folder / "cost.json").read_text()) == cost
 
 
 def test_a_stock_student_learns_word_by_word_from_the_teachers_text(trained, distilled, tmp_path):
@@ -109,6 +110,16 @@ def test_other_work_is_not_gone_on_with(distilled, tmp_path, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         assert message in line
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_options_of_the_command_are_refused_after_the_dashes(distilled, tmp_path, capsys):
+    _, words = distilled
+    words = [str(tmp_path / "out") if word == words[4] else word for word in words]
+    for flag in ("--beam=3", "--post-process"):
+        assert main([*words, flag]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{flag.partition('=')[0]} is not for fairseq-generate here" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_text_that_is_not_there(data, distilled, tmp_path, capsys):
