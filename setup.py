@@ -9,7 +9,7 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.13",
     packages=find_packages(include=["selfteach_fairseq", "selfteach_fairseq.*"]),
     install_requires=[
         # The same `fairseq` module and commands as fairseq's main branch, with wheels for 3.11+;

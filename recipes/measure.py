@@ -9,6 +9,7 @@ schedule.json there.
 """
 
 import json
+import os
 import re
 import resource
 import subprocess
@@ -37,7 +38,10 @@ def main(cost, dashes, *command):
     if least_free is not None:
         record = {"peak_memory_bytes": _taken(least_free), "peak_memory_of": "GPU"}
     record["training_seconds"] = _training_seconds(Path(cost).parent)
-    Path(cost).write_text(json.dumps(record) + "\n", encoding="utf-8")
+    if os.environ.get("NODE_RANK", "0") == "0":  # the first machine's stands for all
+        fresh = Path(f"{cost}.new")
+        fresh.write_text(json.dumps(record) + "\n", encoding="utf-8")
+        fresh.replace(cost)
     return 0
 
 
@@ -56,4 +60,7 @@ def _taken(free):
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(*sys.argv[1:]))
+    try:
+        raise SystemExit(main(*sys.argv[1:]))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -4,6 +4,7 @@ COMMAND 2>&1 | python -u recipes/progress.py LOG
 """
 
 import re
+import signal
 import sys
 
 TRAINING = re.compile(r"train_inner \| epoch (\d+).* loss=([\d.]+).*num_updates=(\d+).*wall=(\d+)")
@@ -42,5 +43,6 @@ def main(log):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the command, and so its output
     sys.stdin.reconfigure(errors="replace")
     main(sys.argv[1])

@@ -198,11 +198,11 @@ def parameters(model):
 
 
 def average(paths):
-    """The mean of the models in several checkpoints, with the settings of the last.
+    """The mean of the models in several checkpoints, with the settings of the most trained one.
 
     Raises: CheckpointError if they are not of one shape.
     """
-    state, total = None, {}
+    latest, total = None, {}
     for path in paths:
         state = load(path)
         shapes = {name: tensor.shape for name, tensor in state["model"].items()}
@@ -210,11 +210,18 @@ def average(paths):
             raise CheckpointError(f"{path}: not of the same shape as {paths[0]}: average one run's")
         for name, tensor in state["model"].items():
             total[name] = total[name] + tensor.double() if name in total else tensor.double()
-    state["model"] = {
-        name: (total[name] / len(paths)).to(tensor.dtype) for name, tensor in state["model"].items()
+        if latest is None or _updates(state) >= _updates(latest):
+            latest = state
+    latest["model"] = {
+        name: (total[name] / len(paths)).to(tensor.dtype)
+        for name, tensor in latest["model"].items()
     }
-    tie_embeddings(state["model"])
-    return without_training_state(state)
+    tie_embeddings(latest["model"])
+    return without_training_state(latest)
+
+
+def _updates(state):
+    return state["optimizer_history"][-1]["num_updates"]
 
 
 def check_output(path, force):

@@ -35,7 +35,8 @@ def runs(folder):
     for path in sorted(Path(folder, "logs").glob("train-*.log")):
         named = _NAME.fullmatch(path.stem)
         system, seed = named.groups() if named else (path.stem.removeprefix("train-"), "")
-        schedule = Path(folder, path.stem.removeprefix("train-"))
+        # The logs may be linked to from a folder of further records.
+        schedule = path.parent.resolve().parent / path.stem.removeprefix("train-")
         is_gradual = (schedule / ACCOUNT).is_file()
         if path.is_file() and system.isprintable():
             curves = _of_schedule(schedule) if is_gradual else read(path)

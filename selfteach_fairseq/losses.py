@@ -85,7 +85,8 @@ class _SelfTeaching(torch.autograd.Function):
         students = len(models) - 1
         sums = Losses(*(weight.new_zeros(size, dtype=torch.float32) for size in _sizes(students)))
         # In fp32, for these gradients do not carry the loss scale of half precision yet.
-        grads = [torch.zeros_like(tensor, dtype=torch.float32) for tensor in (weight, *models)]
+        rows = None if wants_grad else 0  # all of them, or none
+        grads = [torch.zeros_like(t[:rows], dtype=torch.float32) for t in (weight, *models)]
         chunk = _Chunk(min(chunk_tokens, target.numel()), weight, objective, wants_grad)
         with torch.autocast(device, enabled=False):
             for start in range(0, target.numel(), chunk_tokens):

@@ -198,6 +198,7 @@ def test_an_average_is_the_mean_of_the_models(tmp_path, capsys):
         model, _ = build("--share-all-embeddings", seed=seed)
         state = checkpoint_of(model, "--share-all-embeddings")
         state["last_optimizer_state"] = {"state": {}}
+        state["optimizer_history"][-1]["num_updates"] = (3, 10, 9)[seed]
         paths.append(str(tmp_path / f"{seed}.pt"))
         models.append(model.state_dict())
         torch.save(state, paths[-1])
@@ -205,6 +206,7 @@ def test_an_average_is_the_mean_of_the_models(tmp_path, capsys):
     assert main(["average", *paths, "-o", str(output)]) == 0
     found = torch.load(output, weights_only=True)
     assert "last_optimizer_state" not in found
+    assert found["optimizer_history"][-1]["num_updates"] == 10
     for name, tensor in found["model"].items():
         expected = torch.stack([m[name].double() for m in models]).mean(0).float()
         torch.testing.assert_close(tensor, expected, rtol=0, atol=1e-7)

@@ -127,6 +127,10 @@ def test_of_a_gradual_schedule_each_depth_has_one_curve(tmp_path):
         "2x2": [(100, 4), (300, 2)],
         "1x1": [(300, 3)],
     }
+    further = tmp_path / "tuned"
+    further.mkdir()
+    (further / "logs").symlink_to("../logs")
+    assert curves.runs(further) == [run]
     for stages in ([{"full": "../3"}], [{"full": 3}], [{"full": "3", "updates": "1"}], [3], None):
         (folder / "schedule.json").write_text(json.dumps({**account, "stages": stages}))
         with pytest.raises(ValueError, match="is no account"):
