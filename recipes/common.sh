@@ -122,6 +122,9 @@ one_by_one() {
     seq -s - "$layers" -1 "$last"
 }
 
+# fits STUDENT DEPTH: whether a model of this depth has a student's layers.
+fits() { (( ${1%x*} <= ${2%x*} && ${1#*x} <= ${2#*x} )); }
+
 # cuts DEPTH: the depths at which a run of this depth is scored, its own first; of a schedule, all.
 # To be called by what for_each_run calls.
 cuts() {
@@ -132,10 +135,7 @@ cuts() {
     fi
     echo "$1"
     for student in $cut_at; do
-        if (( ${student%x*} <= ${1%x*} && ${student#*x} <= ${1#*x} )) \
-            && (( ${student%x*} < ${1%x*} || ${student#*x} < ${1#*x} )); then
-            echo "$student"
-        fi
+        if fits "$student" "$1" && ! fits "$1" "$student"; then echo "$student"; fi
     done
 }
 

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ def main(cost, dashes, *command):
     if least_free is not None:
         record = {"peak_memory_bytes": _taken(least_free), "peak_memory_of": "GPU"}
     record["training_seconds"] = _training_seconds(Path(cost).parent)
-    if os.environ.get("NODE_RANK", "0") == "0":  # the first machine's stands for all
+    if "follows" not in os.environ:  # the first machine's stands for all
         fresh = Path(f"{cost}.new")
         fresh.write_text(json.dumps(record) + "\n", encoding="utf-8")
         fresh.replace(cost)
@@ -62,5 +63,6 @@ def _taken(free):
 if __name__ == "__main__":
     try:
         raise SystemExit(main(*sys.argv[1:]))
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    except KeyboardInterrupt:  # without a traceback, and as the shell expects of Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)

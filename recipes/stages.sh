@@ -50,7 +50,7 @@ check_finished() {
 # settings have changed: then OUTPUT is removed first, but checkpoints are put aside as OUTPUT.old.
 # Everything it prints goes to $work/logs.
 stage() {
-    local name=$1 output=$2 key begun done after="" dependency; shift 2
+    local name=$1 output=$2 key begun done after="" dependency status=0; shift 2
     begun=$work/.stages/$name.begun done=$work/.stages/$name.done
     mkdir -p "$work/.stages" "$work/logs"
     echo "$corpus" >"$work/.stages/corpus"
@@ -89,7 +89,9 @@ stage() {
         printf '%s\n' "$key" >"$begun"
     fi
     printf '$ %s\n' "$(shorten "$@")"
-    if ! "$@" 2>&1 | python -u "$recipes/progress.py" "$work/logs/$name.log"; then
+    "$@" 2>&1 | python -u "$recipes/progress.py" "$work/logs/$name.log" || status=$?
+    if (( status == 130 )); then kill -INT $$; fi  # Ctrl-C: what runs this script is to end, too
+    if (( status )); then
         echo "== $name failed: see $work/logs/$name.log" >&2
         exit 1
     fi

@@ -35,7 +35,7 @@ if (( world > 1 )); then
         fi
         export PET_NODE_RANK=$NODE_RANK PET_MASTER_ADDR=$MASTER_ADDR
         export PET_MASTER_PORT=${MASTER_PORT:-29500}
-        if (( NODE_RANK > 0 )); then follows=1; fi
+        if (( NODE_RANK > 0 )); then export follows=1; fi
         where=(--nnodes "$nodes")
     else
         where=(--standalone)
@@ -55,11 +55,29 @@ fi
 # flags_of METHOD DEPTH: its file's, with the students that are smaller.
 flags_of() {
     local file smaller
-    file=$(file_of "$1") smaller=$(cuts "$2" | tail -n +2 | paste -sd ,)
+    file=$(file_of "$1")
+    smaller=$(cuts "$2" | tail -n +2 | paste -sd ,)
     if [[ ! $smaller ]] && method_says "$1" "{students}"; then
         fail "METHOD=$1: of STUDENTS=\"$students\" none is smaller than the model of $2 layers"
     fi
     sed "/^#/d; s/{students}/$smaller/" "$file"
+}
+
+# What can't be trained is said before anything is.
+check() {
+    local student
+    flags_of "$2" "$3" >/dev/null
+    for student in $cut_at; do
+        if [[ $1 != *@* && $3 != *-* ]] && ! fits "$student" "$3"; then
+            fail "STUDENTS=\"$students\": a model of LAYERS=$3 has no student of $student layers"
+        fi
+    done
+    if [[ $2 == gradual ]] && (( average )); then
+        fail "AVERAGE=$average: METHOD=gradual goes on from the best checkpoint"
+    fi
+    if [[ $2 == gradual ]] && (( world > 1 && (gpus == 0 || nodes > 1) )); then
+        fail "METHOD=gradual trains on one machine, and with several workers on its GPUs only"
+    fi
 }
 
 train() {
@@ -100,14 +118,11 @@ learn_from_teacher() {
 # gradual NAME DEPTHS: sets trainer, for a schedule that has no more updates in all than one training.
 gradual() {
     local steps=${2//[^-]/}
-    if (( average )); then fail "AVERAGE=$average: METHOD=gradual goes on from the best checkpoint"; fi
-    if (( world > 1 && (gpus == 0 || nodes > 1) )); then
-        fail "METHOD=gradual trains on one machine, and with several workers on its GPUs only"
-    fi
     trainer=(selfteach gradual "$work/data" --save-dir "$work/$1" --schedule "${2//-/,}")
     if [[ $updates ]]; then trainer+=(--stage-updates "$((updates / ${#steps}))"); fi
     if [[ $later ]]; then trainer+=(--later "$later"); fi
     trainer+=(-- --distributed-world-size "$world")
 }
 
+for_each_run check
 for_each_run train

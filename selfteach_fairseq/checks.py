@@ -12,11 +12,16 @@ def students_of(cfg):
     Raises: ValueError if it is malformed, or names one that is no part of the model.
     """
     full = Student(cfg.encoder_layers, cfg.decoder_layers)
+    if cfg.student_layers is None:
+        half = Student(*(max(1, layers // 2) for layers in full))
+        if half == full:
+            raise ValueError(
+                f"--encoder-layers {full.encoder_layers} --decoder-layers {full.decoder_layers}: "
+                "there is no smaller student: use --criterion label_smoothed_cross_entropy"
+            )
+        return (half,)
     try:
-        if cfg.student_layers is None:
-            students = (Student(*(max(1, layers // 2) for layers in full)),)
-        else:
-            students = parse_students(cfg.student_layers)
+        students = parse_students(cfg.student_layers)
         for student in students:
             student.check_fits(*full)
         if full in students:

@@ -1,5 +1,7 @@
 """A process of another program, which does not outlive its need."""
 
+import os
+import signal
 import subprocess
 from contextlib import contextmanager
 
@@ -13,3 +15,9 @@ def child(command, **options):
         except BaseException:
             process.terminate()
             raise
+
+
+def die_of_interrupt():
+    """Ends this process as Ctrl-C does by default: a shell's loop around it ends, too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)

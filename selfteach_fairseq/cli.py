@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+from .child import die_of_interrupt
 from .commands import (
     average,
     distil,
@@ -24,7 +25,7 @@ _OF_FAIRSEQ = ("gradual", "distil", "score")  # which take options of fairseq's 
 
 
 def main(arguments=None):
-    """Returns: 0, or 1 after a one-line error on standard error, or 130 after Ctrl-C."""
+    """Returns: 0, or 1 after a one-line error on standard error."""
     arguments = sys.argv[1:] if arguments is None else arguments
     end = arguments.index("--") if "--" in arguments else len(arguments)
     parser = _parser()
@@ -39,7 +40,7 @@ def main(arguments=None):
         print(f"selfteach {args.command}: {one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        die_of_interrupt()
     return 0
 
 

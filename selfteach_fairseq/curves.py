@@ -36,10 +36,11 @@ def runs(folder):
         named = _NAME.fullmatch(path.stem)
         system, seed = named.groups() if named else (path.stem.removeprefix("train-"), "")
         # The logs may be linked to from a folder of further records.
-        schedule = path.parent.resolve().parent / path.stem.removeprefix("train-")
-        is_gradual = (schedule / ACCOUNT).is_file()
+        beside = (Path(folder), path.parent.resolve().parent)
+        schedules = [parent / path.stem.removeprefix("train-") for parent in beside]
+        schedule = next((one for one in schedules if (one / ACCOUNT).is_file()), None)
         if path.is_file() and system.isprintable():
-            curves = _of_schedule(schedule) if is_gradual else read(path)
+            curves = _of_schedule(schedule) if schedule else read(path)
             if curves:
                 found.append(Run(system, seed, curves))
     return found

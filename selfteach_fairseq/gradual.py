@@ -30,7 +30,10 @@ class Gradual:
     """
 
     def __init__(self, data, folder, stages, init=None):
-        """`init` is the path of a checkpoint to start the first stage from, of any transformer."""
+        """`init` is the path of a checkpoint to start the first stage from, of any transformer.
+
+        Raises: ValueError if there is no data.
+        """
         self.data, self.folder, self.stages, self.init = data, Path(folder), stages, init
         self.account = {
             "version": 1,
@@ -163,13 +166,18 @@ def _seconds(state):
 
 
 def _digest(data):
-    """Of the dictionaries, and of how long each sentence is: it tells texts apart, and is fast."""
+    """Of the dictionaries, and of how long each sentence is: it tells texts apart, and is fast.
+
+    Raises: ValueError if the folder has none.
+    """
     digests = [
         f"{path.name} {sha256(path)}"
         for folder in str(data).split(":")
         for pattern in ("dict.*.txt", "train.*.idx")
         for path in sorted(Path(folder).glob(pattern))
     ]
+    if not digests:
+        raise ValueError(f"{data}: has no data of fairseq-preprocess: name the folder that has")
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 

@@ -258,7 +258,7 @@ def test_per_token_losses_are_refused():
         (("--student-layers", "5"), "--student-layers 5: .* choose 1 to 4"),
         (("--student-layers", "0"), "--student-layers 0: .* choose 1 to 4"),
         (("--student-layers", "2,4x3"), "--student-layers 2,4x3: 4x3 is the whole model"),
-        (("--encoder-layers", "1", "--decoder-layers", "1"), "1x1 is the whole model"),
+        (("--encoder-layers", "1", "--decoder-layers", "1"), "there is no smaller student"),
         (("--student-layers", "2x"), "--student-layers 2x: .* no choice of layers"),
         (("--encoder-layerdrop", "0.1"), "--encoder-layerdrop 0.1"),
         (("--decoder-layerdrop", "0.2"), "--decoder-layerdrop 0.2"),
