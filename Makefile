@@ -4,8 +4,8 @@
 # make multi30k-de   the same on Multi30k, with two students (an hour and a quarter)
 # make schedules-multi30k-de   ways to half the depth, under the same number of updates: hours
 # make importance-multi30k-de  what each layer weighs through training, plain and self-taught: an hour
-# make compare-scarce    all methods, three seeds, tests of significance, on 10,000 pairs: 4 hours
-# make compare-multi30k  the same on all of Multi30k: a day (both by estimate, on 2 cores)
+# make compare-multi30k  self-teaching against training each size, on all of Multi30k: 2 1/2 hours
+# make compare-scarce    all methods, three seeds, on 10,000 pairs: 4 hours (both with significance)
 # make study             one setting after the other, on 10,000 pairs: 4 hours, by estimate
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make bench         what it costs: time, memory, decoding speed (about 20 minutes on 2 cores)
@@ -47,7 +47,9 @@ importance-%: $(VENV)/.ready
 	KEEP_EVERY=150 METHOD="plain selfteach" SEEDS=$${SEEDS:-1} LAYERS=6 STUDENTS=3 \
 	    SETTINGS=recipes/schedules.sh WORK=work/$@ recipes/run.sh $* prepare train truncate score importance report
 
-compare-multi30k: compare-multi30k-de
+compare-multi30k: $(VENV)/.ready
+	METHOD="$${METHOD:-plain plain@3 plain@2 deep-supervision selfteach}" SEEDS=$${SEEDS:-1} \
+	    recipes/compare.sh multi30k-de
 
 compare-scarce: $(VENV)/.ready
 	$(SCARCE) recipes/compare.sh multi30k-de
