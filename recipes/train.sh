@@ -66,12 +66,12 @@ flags_of() {
 # What can't be trained is said before anything is.
 check() {
     local student
-    flags_of "$2" "$3" >/dev/null
     for student in $cut_at; do
         if [[ $1 != *@* && $3 != *-* ]] && ! fits "$student" "$3"; then
             fail "STUDENTS=\"$students\": a model of LAYERS=$3 has no student of $student layers"
         fi
     done
+    flags_of "$2" "$3" >/dev/null
     if [[ $2 == gradual ]] && (( average )); then
         fail "AVERAGE=$average: METHOD=gradual goes on from the best checkpoint"
     fi

@@ -90,8 +90,10 @@ def test_the_demo_again_and_beside_what_one_would_do_instead(demo):
 
 
 def test_a_failing_stage_ends_the_run(project):
-    output = project.finish("bitext-mine", code=1, STUDENTS="9")
-    assert "choose 1 to 3" in output
+    with project.settings.open("a") as settings:
+        settings.write("training+=(--kl-temperature 0)\n")
+    output = project.finish("bitext-mine", code=1)
+    assert "--kl-temperature 0.0: must be above 0" in output
     last = output.splitlines()[-1]
     assert last.startswith("== train-selfteach-seed1 failed: see ")
     assert "Traceback" in Path(last.split("see ")[1]).read_text()
