@@ -1,0 +1,141 @@
+"""Which layers a sub-model keeps: one type and one grammar for training, cutting, logs and tables.
+
+    3            the first three layers of every side
+    6x3          the first six encoder layers and the first three decoder layers
+    last3x3      the last three encoder layers and the first three decoder layers; also: last3
+    0+2+4x0+2    the layers of these numbers, from 0 as in fairseq; a single one is +4
+
+A model's own depth is such a choice, too: of all its layers.
+"""
+
+import re
+from itertools import pairwise
+from typing import NamedTuple
+
+SIDES = ("encoder", "decoder")
+_SIDE = re.compile(
+    r"(?P<last>last)?(?P<count>[0-9]{1,4})|(?P<numbers>\+?[0-9]{1,4}(\+[0-9]{1,4})*)"
+)
+_METRIC = re.compile(r"student_([a-z0-9_]+)_nll_loss")
+
+
+class Choice(NamedTuple):
+    """Layers of one side: its first ones, its last ones, or those of some numbers."""
+
+    count: int
+    last: bool = False
+    numbers: tuple[int, ...] = ()  # if it is neither the first nor the last ones
+
+    @classmethod
+    def of(cls, numbers: tuple[int, ...]) -> "Choice":
+        """Raises: ValueError unless the numbers rise."""
+        if not numbers or any(a >= b for a, b in pairwise(numbers)):
+            written = "+".join(map(str, numbers)) or "none"
+            raise ValueError(f"{written} are no layers in rising order: write 0+2+4")
+        first = numbers == tuple(range(len(numbers)))
+        return cls(len(numbers), numbers=() if first else numbers)
+
+    def within(self, depth: int, side: str) -> range | tuple[int, ...]:
+        """The layers' numbers in a side of so many. Raises: ValueError if it lacks one."""
+        if self.numbers:
+            if self.numbers[-1] >= depth:
+                raise ValueError(f"{side} layer {self.numbers[-1]}: choose from 0 to {depth - 1}")
+            return self.numbers
+        if not 1 <= self.count <= depth:
+            raise ValueError(f"{self.count} {side} layers: choose 1 to {depth}")
+        return range(depth - self.count, depth) if self.last else range(self.count)
+
+    def __str__(self) -> str:
+        if self.numbers:
+            return "+" * (len(self.numbers) == 1) + "+".join(map(str, self.numbers))
+        return f"last{self.count}" if self.last else str(self.count)
+
+
+class Layers(NamedTuple):
+    """The layers that a sub-model keeps of each side; `decoder` is None where there is none."""
+
+    encoder: Choice
+    decoder: Choice | None
+
+    @classmethod
+    def first(cls, encoder: int, decoder: int | None) -> "Layers":
+        """So many first layers; of a model without a decoder, None of these."""
+        return cls(Choice(encoder), None if decoder is None else Choice(decoder))
+
+    @classmethod
+    def parse(cls, spec: str, encoder_only: bool = False) -> "Layers":
+        """Read a choice of layers. `3` is 3x3, unless the model has an encoder only.
+
+        Raises: ValueError if `spec` is none.
+        """
+        sides = spec.strip().split("x")
+        found = [_SIDE.fullmatch(side) for side in sides]
+        if not all(found) or len(found) > (1 if encoder_only else 2):
+            raise ValueError(
+                f"{spec!r} is no choice of layers: write 3, 6x3 for encoder x decoder, "
+                "last3x3 for the last ones of the encoder, or numbers from 0: 0+2+4x0+2"
+            )
+        choices = [
+            Choice(int(side["count"]), bool(side["last"]))
+            if side["count"]
+            else Choice.of(tuple(map(int, side["numbers"].strip("+").split("+"))))
+            for side in found
+        ]
+        if encoder_only:
+            return cls(choices[0], None)
+        decoder = choices[-1] if len(choices) > 1 else choices[0]._replace(last=False)
+        if decoder.last:
+            raise ValueError(f"{spec!r} cuts the decoder's first layers: its last ones read these")
+        return cls(choices[0], decoder)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many layers it keeps of each side that there is."""
+        return tuple(choice.count for choice in self if choice)
+
+    @property
+    def are_first(self) -> bool:
+        """Whether it keeps the first layers of each side."""
+        return self == Layers.first(*self.counts, *[None] * (len(SIDES) - len(self.counts)))
+
+    def within(self, depth: "Layers") -> dict[str, range | tuple[int, ...]]:
+        """The layers' numbers by side, in a model of some depth.
+
+        Raises: ValueError if the model lacks one.
+        """
+        numbers = {}
+        for side, choice, all_of_side in zip(SIDES, self, depth, strict=True):
+            if (choice is None) != (all_of_side is None):
+                raise ValueError(f"{self}: the model has an encoder only: write 3 or 0+2+4")
+            if choice and all_of_side:
+                try:
+                    numbers[side] = choice.within(all_of_side.count, side)
+                except ValueError as error:
+                    raise ValueError(f"{self} asks for {error}") from None
+        return numbers
+
+    def __str__(self) -> str:
+        return "x".join(str(choice) for choice in self if choice)
+
+    @property
+    def metric(self) -> str:
+        """The name of such a student's validation loss in fairseq's logs: [a-z0-9_] only."""
+        return f"student_{str(self).replace('+', '_')}_nll_loss"
+
+
+def layers_of_metric(name: str) -> str | None:
+    """The layers of a student, as tables name them, whose validation loss has this name."""
+    found = _METRIC.fullmatch(name)
+    return found[1].replace("_", "+") if found else None
+
+
+def parse_students(specs: str) -> tuple[Layers, ...]:
+    """Read a comma-separated list such as `3`, `6x3` or `4,3,2`: different choices of layers.
+
+    Raises: ValueError if the list is empty, an entry is malformed, or one stands twice.
+    """
+    students = tuple(Layers.parse(spec) for spec in specs.split(","))
+    repeated = sorted({str(student) for student in students if students.count(student) > 1})
+    if repeated:
+        raise ValueError(f"{specs!r} names {', '.join(repeated)} more than once: name it once")
+    return students
