@@ -1,9 +1,12 @@
 """A corpus that the tests make up, and the real command lines around it."""
 
+import atexit
+import functools
 import os
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -23,6 +26,23 @@ import selfteach_fairseq  # noqa: E402, F401  registers what the tests build
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
+@functools.cache
+def python():
+    """A `python` that starts fairseq's commands, and ours, without the time to import fairseq."""
+    folder = tempfile.TemporaryDirectory()
+    script, address = Path(folder.name, "python"), Path(folder.name, "socket")
+    prefork = ROOT / "tests/prefork.py"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{prefork}" "{address}" "$@"\n')
+    script.chmod(0o755)
+    server = subprocess.Popen(
+        [sys.executable, prefork, address, "--serve"], env=ENVIRONMENT, stdout=subprocess.PIPE
+    )
+    atexit.register(folder.cleanup)
+    atexit.register(server.kill)
+    server.stdout.readline()
+    return str(script)
+
+
 def run(*command, cwd=None, check=True):
     """Run a command as a user would; the result has stdout and stderr as text."""
     result = subprocess.run(
@@ -39,17 +59,17 @@ def run(*command, cwd=None, check=True):
 
 
 def fairseq(command, *arguments, **options):
-    return run(sys.executable, "-m", f"fairseq_cli.{command}", *arguments, **options)
+    return run(python(), "-m", f"fairseq_cli.{command}", *arguments, **options)
 
 
 def selfteach(*arguments, **options):
-    return run(sys.executable, "-m", "selfteach_fairseq.cli", *arguments, **options)
+    return run(python(), "-m", "selfteach_fairseq.cli", *arguments, **options)
 
 
 def train_command(data, save_dir, *flags):
     """fairseq-train of a tiny model: 4 encoder and 3 decoder layers unless `flags` say else."""
     return (
-        *(sys.executable, "-m", "fairseq_cli.train"),
+        *(python(), "-m", "fairseq_cli.train"),
         *(data, "--user-dir", USER_DIR, "--save-dir", save_dir, "--cpu"),
         *("--arch", "transformer_selfteach_tiny", "--encoder-layers", 4, "--decoder-layers", 3),
         *("--encoder-embed-dim", 16, "--encoder-ffn-embed-dim", 16, "--share-all-embeddings"),
@@ -75,7 +95,7 @@ def install_commands(folder):
         "selfteach": "-m selfteach_fairseq.cli",
         "torchrun": "-m torch.distributed.run",
     }.items():
-        (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
+        (folder / name).write_text(f'#!/bin/sh\nexec "{python()}" {module} "$@"\n')
         (folder / name).chmod(0o755)
     return {**ENVIRONMENT, "PATH": f"{folder}:{ENVIRONMENT['PATH']}"}
 

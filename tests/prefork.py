@@ -1,0 +1,138 @@
+"""fairseq's commands without the five seconds that importing it takes each of them.
+
+    python prefork.py SOCKET --serve                    a process that has imported it, and forks
+    python -IS prefork.py SOCKET -m MODULE ARGUMENT...  what `python -m` does, by a fork of that one
+
+Each command is a process of its own, with its own arguments, environment, folder and files, and
+this package is imported there. Signals reach it; if whoever waits for it is killed, so is it. Other
+calls of Python are what they are.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+
+MODULES = ("fairseq_cli.preprocess", "fairseq_cli.train", "fairseq_cli.generate")
+MODULES += ("selfteach_fairseq.cli",)
+_LONGEST = 2**20  # bytes of a request
+
+
+def main(address, *arguments):
+    if arguments == ("--serve",):
+        serve(address)
+    elif arguments[:1] == ("-m",) and arguments[1] in MODULES:
+        end(ask(address, arguments[1:]))
+    os.execv(sys.executable, [sys.executable, *arguments])
+
+
+def ask(address, arguments):
+    """Has the command run; returns how it ended, as os.waitpid() says it."""
+    request = {
+        "arguments": arguments,
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+    }
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.connect(address)
+        socket.send_fds(connection, [json.dumps(request).encode()], [0, 1, 2])
+        process = int(connection.recv(64))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, _: os.kill(process, number))
+        return int(connection.recv(64))
+
+
+def end(status):
+    """Ends as the command did."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(status))
+
+
+def serve(address):
+    import logging
+
+    import fairseq.tasks  # noqa: F401
+    import sacrebleu.metrics  # noqa: F401
+
+    logging.root.handlers.clear()  # a command sets up its own
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(address)
+        listener.listen()
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how an attendant ended
+        print("ready", flush=True)
+        while True:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                listener.close()
+                attend(connection, os.path.join(os.path.dirname(address), "python"))
+            connection.close()
+
+
+def attend(connection, python):
+    """Starts a command, tells how it ended, and ends."""
+    request, files, *_ = socket.recv_fds(connection, _LONGEST, 3)
+    process = os.fork()
+    if process == 0:
+        connection.close()
+        sys.executable = python  # for commands that run commands
+        execute(json.loads(request), files)
+    for file in files:
+        os.close(file)
+    connection.send(str(process).encode())
+    ended = os.pidfd_open(process)
+    ready, *_ = select.select([ended, connection], [], [])
+    if ended not in ready:  # whoever waited has been killed
+        os.kill(process, signal.SIGKILL)
+    _, status = os.waitpid(process, 0)
+    if ended in ready:
+        connection.send(str(status).encode())
+    os._exit(0)
+
+
+def execute(request, files):
+    """Becomes the command, and ends with it."""
+    import atexit
+    import runpy
+    import warnings
+
+    os.setsid()
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    if kind := os.environ.get("PYTHONWARNINGS"):
+        warnings.simplefilter(kind)
+    module = request["arguments"][0]
+    sys.argv = request["arguments"]
+    sys.path[:1] = [os.getcwd(), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    code = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as error:
+        code = error.code or 0
+        if not isinstance(code, int):
+            print(code, file=sys.stderr)
+            code = 1
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+        if isinstance(error, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code & 255)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
