@@ -4,6 +4,7 @@ import gzip
 import lzma
 import shutil
 import sys
+import unicodedata
 import zlib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ SPLITS = ("train", "valid", "test")
 OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 MAX_RATIO = 100  # of unpacked to packed text; what is translated has 3 to 20
 LEAST_LIMIT = 2**22  # bytes that may always be unpacked
+MOST_COMPOSED = 4000  # characters of a sentence: of thousands of marks it takes their square
 
 Pair = tuple[str, str]
 
@@ -56,6 +58,18 @@ def decode(content: bytes, name: Path | str) -> str:
         line = content.count(b"\n", 0, where) + 1
         raise CorpusError(f"{name}, line {line}: {fault}")
     return text.replace("\r\n", "\n")
+
+
+def tidy_line(sentence: str) -> str:
+    """A sentence as every corpus has it: with single spaces, in Unicode's composed form, NFC.
+
+    To fairseq all white space is a space, and a word that is spelt in two ways is two words. All
+    else stays as it is. What has over 4,000 characters, which no model takes, is not composed.
+    """
+    sentence = " ".join(sentence.split())
+    if len(sentence) > MOST_COMPOSED:
+        return sentence
+    return unicodedata.normalize("NFC", sentence)
 
 
 def write(splits: dict[str, list[Pair]], languages: tuple[str, str], out: Path) -> None:

@@ -20,7 +20,7 @@ IFS=$'\t'; echo "$name"$'\t'"$*" >>"$CALLS"
 words=("$@") previous=
 for word in "$@"; do
     case $previous in
-        --out | --destdir) mkdir -p "$word"; made=$word/made ;;
+        --out | --destdir) mkdir -p "$word"; made=$word/dict.txt ;;
         --save-dir) mkdir -p "$word"; made=$word/checkpoint_best.pt ;;
         -o) made=$word; if [[ $word != *.* ]]; then mkdir -p "$word"; made=$word/made; fi ;;
     esac
@@ -28,7 +28,9 @@ for word in "$@"; do
 done
 if [[ ${made:-} ]]; then
     echo "$*" >"$made.new"
-    for word in "$@"; do if [[ -f $word ]]; then cat "$word" >>"$made.new"; fi; done
+    for file in "$@" "${@/%//dict.txt}"; do
+        if [[ -f $file ]]; then cat "$file" >>"$made.new"; fi
+    done
     mv "$made.new" "$made"
 fi
 echo "| the table |"
@@ -200,6 +202,32 @@ def test_the_settings_for_scarce_text(comparison, settings, norm, rate, updates)
     assert args.encoder_normalize_before == args.decoder_normalize_before == norm
     assert args.lr == [float(rate)]
     assert (args.max_update, args.total_num_update) == (int(updates), updates)
+
+
+def test_what_was_made_with_another_normalization_is_never_mixed(comparison):
+    both = {"script": "run.sh", "METHOD": "plain selfteach"}
+    comparison.run(**both, SPM_NORMALIZATION="nmt_nfkc")
+    output, calls = comparison.run(script="run.sh", METHOD="selfteach")
+    (subwords,) = (call for call in calls if "subwords.py" in call[1])
+    assert after(subwords, "--normalization") == "identity"
+    assert "== text: finished already, kept" in output
+    for stage in ("subwords", "binarise", "train-selfteach-seed1", "score-selfteach-seed1-1"):
+        assert f"== {stage}: its settings or inputs have changed, starts anew" in output
+
+    # The page is of all that is scored: so what is left of the plain run is not to be there.
+    assert of(calls, "selfteach", "report", str(comparison.work))
+    for left in ("plain-seed1-3.json", "plain-seed1-1.json", "logs/train-plain-seed1.log"):
+        path = comparison.work / left
+        assert f"== work/bitext-mine/{left} is of what has been made anew since" in output
+        assert not path.exists() and (path.parent / "old" / path.name).exists()
+    there = {path.name for path in comparison.work.glob("*.json")}
+    assert there == {"selfteach-seed1-3.json", "selfteach-seed1-1.json"}
+    assert "put aside" not in comparison.run(script="run.sh", METHOD="selfteach")[0]
+
+    comparison.run(script="prepare.sh", SPM_NORMALIZATION="nfkc")
+    output, _ = comparison.run(script="report.sh", METHOD="selfteach", code=1)
+    assert "is from before binarise was run anew: run it again" in output
+    comparison.run(**both)
 
 
 FLAGS = sorted(path for path in (ROOT / "recipes").glob("*/*.flags") if path.stem != "gradual")
