@@ -11,6 +11,7 @@ variant=${corpus#"$family"} variant=${variant#-}  # of iwslt14-de: de
 
 fail() { echo "${0##*/}: $*" >&2; exit 1; }
 
+if (( $# > 1 )); then fail "$*: name one corpus, with quotes if its name has spaces"; fi
 if [[ ! $family || $corpus == */* || ! -f $recipes/$family/settings.sh ]]; then
     fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de or bitext-NAME"
 fi

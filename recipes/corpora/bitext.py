@@ -3,9 +3,9 @@
     python recipes/corpora/bitext.py de en --train train.de train.en --out DIR
     python recipes/corpora/bitext.py de en --train both.tsv --valid v.de v.en --out DIR
 
-writes DIR/{train,valid,test}.{de,en}, UTF-8, one sentence per line. Files are plain, .gz or .xz:
-two of the same number of lines, or one with both sides parted by a tab. Splits that are not given
-are taken out of the training text, by the text alone, so every run writes the same.
+writes DIR/{train,valid,test}.{de,en}, UTF-8, one sentence per line. Files are plain, .gz, .xz or
+.bz2: two of the same number of lines, or one with both sides parted by a tab. Splits that are not
+given are taken out of the training text, by the text alone, so every run writes the same.
 """
 
 import argparse

@@ -1,7 +1,9 @@
 """What recipes/compare.sh has each method do, with stand-ins for all commands that take time."""
 
 import re
+import shutil
 import stat
+import subprocess
 
 import pytest
 from conftest import ROOT, USER_DIR
@@ -228,6 +230,43 @@ def test_what_was_made_with_another_normalization_is_never_mixed(comparison):
     output, _ = comparison.run(script="report.sh", METHOD="selfteach", code=1)
     assert "is from before binarise was run anew: run it again" in output
     comparison.run(**both)
+
+
+def test_a_name_with_spaces(comparison):
+    """Every stage, by make; the commands themselves are run in a folder with a space elsewhere."""
+    folder = comparison.project.folder
+    shutil.copy(ROOT / "Makefile", folder)
+    for name in ("setup.py", "constraints.txt", "requirements.txt", ".venv/.ready"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    environment = {**comparison.project.environment, "CALLS": str(comparison.calls_path)}
+    for words in (("bitext", "NAME=mein text"), ("compare-bitext-mein text",)):
+        command = ["make", *words, "METHOD=plain"]
+        result = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert [path.name for path in (folder / "work").iterdir()] == ["bitext-mein text"]
+    assert {"report.md", "compare.md"} < {path.name for path in folder.glob("work/*/*")}
+
+
+def test_a_name_with_spaces_but_without_quotes(comparison):
+    for script, words in (("run.sh", "'text' is no stage"), ("train.sh", "name one corpus, with")):
+        process = comparison.project.start("bitext-mein", "text", script=script)
+        output = process.communicate()[0]
+        assert process.returncode == 1 and words in output and output.count("\n") == 1
+
+
+def test_the_languages_of_packed_text(comparison):
+    folder = comparison.project.folder
+    for name in ("train.xx", "train.en"):
+        for end in (".bz2", ".GZ", ".zip"):
+            shutil.copy(folder / name, folder / f"{name}{end}")
+    for source, target in (("xx.bz2", "en.GZ"), ("xx.zip", "en")):
+        files = {"SRC": f"{folder}/train.{source}", "TGT": f"{folder}/train.{target}"}
+        _, calls = comparison.run(script="prepare.sh", **files)
+        (text,) = (call for call in calls if call[1].endswith("bitext.py"))
+        assert text[2:4] == ["xx", "en"]
 
 
 FLAGS = sorted(path for path in (ROOT / "recipes").glob("*/*.flags") if path.stem != "gradual")
