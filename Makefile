@@ -41,11 +41,11 @@ multi30k-%: $(VENV)/.ready
 	recipes/run.sh $@ $(STAGES)
 
 schedules-%: $(VENV)/.ready
-	SETTINGS=recipes/schedules.sh WORK=work/$@ recipes/run.sh $* $(STAGES)
+	SETTINGS=recipes/schedules.sh WORK="work/$@" recipes/run.sh "$*" $(STAGES)
 
 importance-%: $(VENV)/.ready
 	KEEP_EVERY=150 METHOD="plain selfteach" SEEDS=$${SEEDS:-1} LAYERS=6 STUDENTS=3 \
-	    SETTINGS=recipes/schedules.sh WORK=work/$@ recipes/run.sh $* prepare train truncate score importance report
+	    SETTINGS=recipes/schedules.sh WORK="work/$@" recipes/run.sh "$*" prepare train truncate score importance report
 
 compare-multi30k: $(VENV)/.ready
 	METHOD="$${METHOD:-plain plain@3 plain@2 deep-supervision selfteach}" SEEDS=$${SEEDS:-1} \
@@ -58,10 +58,10 @@ study: $(VENV)/.ready
 	METHOD="$(TRIALS)" LENPENS="0.6 1 1.4 1.8" $(SCARCE) recipes/run.sh multi30k-de $(STAGES)
 
 compare-%: $(VENV)/.ready
-	recipes/compare.sh $*
+	recipes/compare.sh "$*"
 
 bitext: $(VENV)/.ready
-	recipes/run.sh bitext-$(NAME) $(STAGES)
+	recipes/run.sh "bitext-$$NAME" $(STAGES)
 
 bench: $(VENV)/.ready
 	python -W ignore benchmarks/run.py

@@ -1,8 +1,10 @@
 """The time and the memory of one update, by fairseq's own trainer."""
 
+import math
 import os
 import resource
 import time
+from unittest.mock import patch
 
 import shapes
 import torch
@@ -25,16 +27,30 @@ def trainer_of(variant, shape, *flags):
 
 
 def times(shape, variants, *flags):
-    """Seconds of each update, by variant, the variants in turn."""
+    """Seconds of each update, by variant, the variants in turn.
+
+    Raises: ValueError if the loss of one has not fallen: that was no training.
+    """
     trainers = {variant: trainer_of(variant, shape, *flags) for variant in variants}
     sample, seconds = shapes.batch(shape), {variant: [] for variant in variants}
+    before = {variant: _loss(trainer, sample) for variant, trainer in trainers.items()}
     for update in range(UPDATES + 1):
         for variant, trainer in trainers.items():
             start = _clock()
             trainer.train_step([sample])
             if update > 0:
                 seconds[variant].append(_clock() - start)
+    for variant, trainer in trainers.items():
+        loss = _loss(trainer, sample)
+        if not (math.isfinite(loss) and loss < before[variant]):
+            change = f"{before[variant]:.3f} to {loss:.3f} bits"
+            raise ValueError(f"{variant}: its loss has not fallen, {change}: nothing learns there")
     return seconds
+
+
+def _loss(trainer, sample):
+    """What is minimised, in bits per target token, without dropout."""
+    return trainer.valid_step(sample)["loss"]
 
 
 def peak_memory(shape, variant, *flags):
@@ -46,11 +62,27 @@ def peak_memory(shape, variant, *flags):
     """
     trainer = trainer_of(variant, shape, *flags)
     before = _resident()
-    for tokens in (shapes.SENTENCE, shape.tokens):
-        trainer.train_step([shapes.batch(shape._replace(tokens=tokens))])
+    trainer.train_step([shapes.batch(shape._replace(tokens=shapes.SENTENCE))])
+
+    def update():
+        trainer.train_step([shapes.batch(shape)])
+
     if shapes.on_gpu():
-        return torch.cuda.max_memory_allocated()
+        return most_allocated(update)
+    update()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+
+
+def most_allocated(function):
+    """Bytes at the peak of what is allocated on the GPU while a function runs.
+
+    fairseq's train_step starts the peak anew before it returns, when all that an update takes has
+    been freed again: so that does nothing here.
+    """
+    torch.cuda.reset_peak_memory_stats()
+    with patch.object(torch.cuda, "reset_peak_memory_stats"):
+        function()
+        return torch.cuda.max_memory_allocated()
 
 
 def _clock():

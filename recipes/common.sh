@@ -11,10 +11,11 @@ variant=${corpus#"$family"} variant=${variant#-}  # of iwslt14-de: de
 
 fail() { echo "${0##*/}: $*" >&2; exit 1; }
 
+if (( $# > 1 )); then fail "$*: name one corpus, with quotes if its name has spaces"; fi
 if [[ ! $family || $corpus == */* || ! -f $recipes/$family/settings.sh ]]; then
     fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de or bitext-NAME"
 fi
-types=10000 seeds="1" methods=selfteach average=0 checkpoint=checkpoint_best.pt needs_gpu=
+types=10000 normalization=identity seeds="1" methods=selfteach average=0 checkpoint=checkpoint_best.pt needs_gpu=
 updates= later=  # of a whole training; options for the stages of METHOD=gradual after the first
 text_inputs=() generation=(--beam 5) longest=()
 source "$recipes/$family/settings.sh"
@@ -28,6 +29,7 @@ if [[ $work == *[],:*?[]* ]]; then
 fi
 listed() { tr -s "[:space:]" " " <<<"$1" | sed "s/^ //; s/ $//"; }  # with one space between
 types=${TYPES:-$types}          # size of the joint vocabulary
+normalization=${SPM_NORMALIZATION:-$normalization}  # what sentencepiece makes of the text before
 layers=${LAYERS:-$layers}       # of the full model: 6, or 12x6
 students=$(listed "${STUDENTS:-$students}")  # "3 2": trained all at once, and cut out
 methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is plain with 3 layers
@@ -35,7 +37,7 @@ methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is 
 seeds=${SEEDS:-$seeds}          # "1 2 3"
 average=${AVERAGE:-$average}    # so many last epochs' checkpoints, instead of the best one
 lenpens=$(listed "${LENPENS:-}")  # "0.6 1 1.4": each model's is the best of these on validation text
-scores=$work${lenpens:+/tuned}  # where the records are
+scores=$work${lenpens:+/tuned} tuned=${lenpens:+-tuned}  # where the records are; their stages' end
 
 for depth in $layers $students; do
     if [[ ! $depth =~ ^[1-9][0-9]*(x[1-9][0-9]*)?$ ]]; then
@@ -52,6 +54,10 @@ for method in $methods; do
         fail "METHOD=$method: write plain, or plain@3 for one of 3 layers"
     fi
 done
+if [[ ! $normalization =~ ^(identity|(nmt_)?nfkc(_cf)?)$ ]]; then
+    fail "SPM_NORMALIZATION=$normalization: choose identity, which leaves the text as it is," \
+        "nfkc, nmt_nfkc, nfkc_cf or nmt_nfkc_cf"
+fi
 for number in $types $seeds $average; do
     if [[ ! $number =~ ^[0-9]+$ ]]; then fail "TYPES, SEEDS, AVERAGE: '$number' is no number"; fi
 done

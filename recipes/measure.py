@@ -17,8 +17,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
-
 FREE = re.compile(r"\| gb_free ([\d.]+)|gb_free=([\d.]+)")
 
 
@@ -52,17 +50,24 @@ def _training_seconds(folder):
         return sum(
             stage["training_seconds"] for stage in json.loads(schedule.read_bytes())["stages"]
         )
-    last = torch.load(folder / "checkpoint_last.pt", weights_only=True)
+    # Not above, for it would take 300 MB beside the training.
+    from selfteach_fairseq import checkpoint
+
+    last = checkpoint.read(folder / "checkpoint_last.pt")
     return float(last["extra_state"]["previous_training_time"])
 
 
 def _taken(free):
+    import torch
+
     return torch.cuda.get_device_properties(0).total_memory - int(free * 2**30)
 
 
 if __name__ == "__main__":
     try:
         raise SystemExit(main(*sys.argv[1:]))
+    except ValueError as error:
+        raise SystemExit(f"measure.py: error: {error}") from None
     except KeyboardInterrupt:  # without a traceback, and as the shell expects of Ctrl-C
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)

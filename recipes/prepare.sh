@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 stage text "$work/text" "${text_inputs[@]}" -- "${text[@]}" --out "$work/text"
 stage subwords "$work/pieces" text "$recipes/subwords.py" -- \
     python "$recipes/subwords.py" "$work/text" "$source" "$target" --types "$types" \
-    --out "$work/pieces"
+    --normalization "$normalization" --out "$work/pieces"
 stage binarise "$work/data" subwords -- \
     fairseq-preprocess --source-lang "$source" --target-lang "$target" \
     --trainpref "$work/pieces/train" --validpref "$work/pieces/valid" \

@@ -6,7 +6,8 @@ corpus=${1:?name a corpus: demo, iwslt14-de, multi30k-de or bitext-NAME}; shift
 if (( $# == 0 )); then set -- prepare train truncate score report; fi
 for stage in "$@"; do
     if [[ " prepare train truncate score importance report " != *" $stage "* ]]; then
-        echo "run.sh: '$stage' is no stage: name prepare, train, truncate, score, importance or report" >&2
+        echo "run.sh: '$stage' is no stage: name prepare, train, truncate, score, importance or report" \
+            "(and a corpus with spaces in its name with quotes)" >&2
         exit 1
     fi
 done

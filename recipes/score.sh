@@ -2,9 +2,8 @@
 # Translate and score with every model that was cut out: recipes/score.sh CORPUS
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-tuned=
 if [[ $lenpens ]]; then
-    tuned=-tuned generation+=(--lenpen "${lenpens// /,}")
+    generation+=(--lenpen "${lenpens// /,}")
     mkdir -p "$scores" "$work/logs"
     ln -sfn ../logs "$scores/logs"  # for the page of these records
 fi

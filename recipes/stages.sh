@@ -45,6 +45,9 @@ check_finished() {
     done <"$work/.stages/$1.after"
 }
 
+# stale STAGE: whether it came to its end, but of what has been made anew since.
+stale() { [[ -f $work/.stages/$1.done ]] && ! (check_finished "$1" "") 2>/dev/null; }
+
 # stage NAME OUTPUT DEPENDENCY... -- COMMAND...
 # What a command leaves in OUTPUT when it is interrupted is there when it is run again, unless its
 # settings have changed: then OUTPUT is removed first, but checkpoints are put aside as OUTPUT.old.

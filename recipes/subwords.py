@@ -1,19 +1,24 @@
 """Train a joint sentencepiece model on a corpus and encode its splits for fairseq-preprocess.
 
-    python recipes/subwords.py CORPUS SOURCE TARGET --types N --out DIR
+    python recipes/subwords.py CORPUS SOURCE TARGET --types N --out DIR [--normalization NAME]
 
 reads CORPUS/{train,valid,test}.{SOURCE,TARGET} and writes the same files in pieces to DIR, with
-spm.model and dict.txt, the dictionary of both languages for fairseq.
+spm.model and dict.txt, the dictionary of both languages for fairseq. It says how many lines the
+pieces don't give back as they are.
 """
 
 import argparse
 import shutil
+from itertools import chain
 from pathlib import Path
 
 import sentencepiece
 
 SPLITS = ("train", "valid", "test")
 SPECIAL = 3  # sentencepiece's <unk>, <s> and </s>, which fairseq adds itself
+# sentencepiece's. All but the first change the text for good: joiners, ligatures, fractions, ...
+NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
+SPACE = "\u2581"  # sentencepiece's character for it
 MAX_PIECES = 1023  # fairseq's limit, without the end of the sentence
 
 
@@ -22,6 +27,7 @@ def main():
     parser.add_argument("corpus", type=Path)
     parser.add_argument("languages", nargs=2)
     parser.add_argument("--types", type=int, required=True, help="size of the joint vocabulary")
+    parser.add_argument("--normalization", choices=NORMALIZATIONS, default=NORMALIZATIONS[0])
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
 
@@ -29,7 +35,7 @@ def main():
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        types = build(args.corpus, args.languages, args.types, partial)
+        types = build(args.corpus, args.languages, args.types, args.normalization, partial)
         shutil.rmtree(args.out, ignore_errors=True)
         partial.rename(args.out)
     except (ValueError, OSError) as error:
@@ -39,44 +45,72 @@ def main():
     print(f"{types} pieces")
 
 
-def build(corpus, languages, types, out):
+def build(corpus, languages, types, normalization, out):
     """Write the model, the dictionary and the splits to out; returns the number of types."""
     model = out / "spm.model"
     try:
         sentencepiece.SentencePieceTrainer.train(
-            input=[str(corpus / f"train.{language}") for language in languages],
+            sentence_iterator=chain(*(sentences(corpus / f"train.{x}") for x in languages)),
             model_prefix=str(model.with_suffix("")),
             vocab_size=types,
             character_coverage=1.0,
+            normalization_rule_name=normalization,
             minloglevel=2,
         )
     except RuntimeError as error:  # it says how many types the text is good for
-        raise ValueError(f"TYPES={types}: {str(error).split('] ')[-1].strip()}") from None
+        why = " ".join(str(error).split("] ")[-1].split())
+        raise ValueError(f"TYPES={types}: {why}") from None
     try:
         pieces = sentencepiece.SentencePieceProcessor(model_file=str(model))
     except RuntimeError:  # the trainer does not say when it cannot write
         raise OSError(f"{model}: was not written whole: is the disk full?") from None
-    with open(out / "dict.txt", "w", encoding="utf-8") as dictionary:
-        for i in range(SPECIAL, len(pieces)):
-            dictionary.write(f"{pieces.id_to_piece(i)} 1\n")
+    known = [pieces.id_to_piece(i) for i in range(SPECIAL, len(pieces))]
+    dictionary = "".join(f"{piece} 1\n" for piece in known)
+    (out / "dict.txt").write_bytes(dictionary.encode())
+    why = f"SPM_NORMALIZATION={normalization}"
+    if normalization == NORMALIZATIONS[0]:
+        why = "white space that is no single space, or characters without a piece"
     for split in SPLITS:
         for language in languages:
             longest = MAX_PIECES if split != "train" else None  # fairseq leaves those out itself
-            encode(pieces, corpus / f"{split}.{language}", out / f"{split}.{language}", longest)
+            name = f"{split}.{language}"
+            changed = encode(pieces, set(known), corpus / name, out / name, longest)
+            if changed:
+                print(f"{name}: {changed:,} lines come back changed: {why}")
     return len(pieces)
 
 
-def encode(pieces, source, target, longest):
-    """Raises: ValueError for a line of more pieces than longest."""
-    with open(source, encoding="utf-8") as lines, open(target, "w", encoding="utf-8") as out:
+def sentences(path):
+    with open(path, encoding="utf-8", newline="\n") as lines:
+        yield from map(single_spaced, lines)
+
+
+def single_spaced(line):
+    """fairseq takes all white space for spaces: it would cut a piece with any other in two."""
+    return " ".join(line.split())
+
+
+def encode(pieces, known, source, target, longest):
+    """Write the lines in pieces; returns how many lines the known ones don't give back.
+
+    Raises: ValueError for a line of more pieces than longest.
+    """
+    changed = 0
+    with (
+        open(source, encoding="utf-8", newline="\n") as lines,
+        open(target, "w", encoding="utf-8") as out,
+    ):
         for number, line in enumerate(lines, start=1):
-            words = pieces.encode(line.rstrip("\n"), out_type=str)
+            words = pieces.encode(single_spaced(line), out_type=str)
             if longest and len(words) > longest:
                 raise ValueError(
                     f"{source}, line {number}: {len(words):,} pieces, fairseq takes {longest:,}: "
                     "shorten it, or leave it out on both sides"
                 )
+            back = "".join(words).replace(SPACE, " ").strip()
+            changed += back != line.removesuffix("\n") or not known.issuperset(words)
             out.write(" ".join(words) + "\n")
+    return changed
 
 
 if __name__ == "__main__":

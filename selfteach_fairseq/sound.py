@@ -25,6 +25,7 @@ _MOST_TYPES = 2**20
 _LEAST_IN_LAYER = 12  # tensors
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _LONGEST = 500  # characters of an error
+_PACKED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")
 
 
 class CheckpointError(ValueError):
@@ -43,11 +44,18 @@ def lines_of(path):
 
     Raises: ValueError if it is not UTF-8.
     """
+    content = Path(path).read_bytes()
     try:
-        text = Path(path).read_bytes().decode()
+        text = content.decode()
     except UnicodeDecodeError as error:
+        if content.startswith(_PACKED):
+            way_out = "unpack it (gunzip, unxz, bunzip2, unzip, unzstd)"
+            raise ValueError(f"{path}: is packed: {way_out}, and name the text") from None
         raise ValueError(f"{path}: is not UTF-8 (byte {error.start:,}): convert it") from None
-    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    text = text.replace("\r\n", "\n")
+    if text.count("\r") > text.count("\n"):  # line ends of old Macs
+        text = text.replace("\r", "\n")
+    return text.removesuffix("\n").split("\n")
 
 
 def check_extent(state):

@@ -1,5 +1,5 @@
 # Any parallel text: bitext-NAME, with
-#   SRC=train.de TGT=train.en, or TSV=train.tsv SOURCE_LANG=de TARGET_LANG=en; also .gz, .xz
+#   SRC=train.de TGT=train.en, or TSV=train.tsv SOURCE_LANG=de TARGET_LANG=en; also .gz, .xz, .bz2
 #   VALID_SRC= VALID_TGT= (or VALID_TSV=), TEST_SRC= ...   else taken out of the training text
 #   HELD_OUT=1000   so many pairs to each
 if [[ ! $variant ]]; then fail "give your text a name: make bitext NAME=..."; fi
@@ -31,9 +31,10 @@ given VALID_ --valid
 given TEST_ --test
 if [[ ${text[0]:-} != --train ]]; then fail "say SRC= and TGT=, or TSV=, the training text"; fi
 
-# suffix FILE: de of train.de.gz
+# suffix FILE: de of train.de.gz, and of what only has to be unpacked before, as the script then says
 suffix() {
-    local name=${1%.gz}; name=${name%.xz}
+    local name=$1
+    if [[ ${name,,} =~ \.(gz|xz|bz2|zip|zst|lz4?|7z|rar|z)$ ]]; then name=${name%.*}; fi
     echo "${name##*.}"
 }
 source=${SOURCE_LANG:-$(suffix "${SRC:-.}")} target=${TARGET_LANG:-$(suffix "${TGT:-.}")}

@@ -3,21 +3,19 @@
     python recipes/corpora/bitext.py de en --train train.de train.en --out DIR
     python recipes/corpora/bitext.py de en --train both.tsv --valid v.de v.en --out DIR
 
-writes DIR/{train,valid,test}.{de,en}, UTF-8, one sentence per line. Files are plain, .gz or .xz:
-two of the same number of lines, or one with both sides parted by a tab. Splits that are not given
-are taken out of the training text, by the text alone, so every run writes the same.
+writes DIR/{train,valid,test}.{de,en}, UTF-8, one sentence per line. Files are plain, .gz, .xz or
+.bz2: two of the same number of lines, or one with both sides parted by a tab. Splits that are not
+given are taken out of the training text, by the text alone, so every run writes the same.
 """
 
 import argparse
 import hashlib
-import unicodedata
 from pathlib import Path
 
-from text import CorpusError, Pair, complain, read_lines, summary, write
+from text import CorpusError, Pair, complain, read_lines, summary, tidy_line, write
 
 MAX_WORDS = 100  # of a side, parted by white space
 MAX_CHARACTERS = 1000  # of a side, for scripts without white space
-MAX_COMPOSED = 4  # characters become one; of thousands it takes time by their square
 SALT = "selfteach demo split 1:"
 HELD_OUT = 1000  # about so many pairs to valid, and to test
 LEAST_TRAIN_SHARE = 10  # at most one in so many pairs to each
@@ -43,15 +41,7 @@ def read_pairs(paths: list[Path]) -> list[Pair]:
 
 
 def tidy(pairs: list[Pair]) -> list[Pair]:
-    """Each side on one line, in Unicode's composed form, with single spaces."""
-    return [(_tidy(source), _tidy(target)) for source, target in pairs]
-
-
-def _tidy(side: str) -> str:
-    side = " ".join(side.split())
-    if len(side) > MAX_COMPOSED * MAX_CHARACTERS:  # clean() drops it, composed or not
-        return side
-    return unicodedata.normalize("NFC", side)
+    return [(tidy_line(source), tidy_line(target)) for source, target in pairs]
 
 
 def clean(pairs: list[Pair]) -> tuple[list[Pair], dict[str, int]]:

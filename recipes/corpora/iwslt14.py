@@ -15,7 +15,7 @@ import iwslt14_archive as archive
 import iwslt14_markup as markup
 from download import download, md5_of
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
-from text import CorpusError, complain, summary, write
+from text import CorpusError, complain, summary, tidy_line, write
 
 LANGUAGES = ("ar", "de", "es", "fa", "he")
 WIT3 = (
@@ -95,6 +95,11 @@ def clean(pairs):
     return kept
 
 
+def lower_case(pairs):
+    """Composed again: of some letters and marks only the small ones are one character."""
+    return [(tidy_line(a.lower()), tidy_line(b.lower())) for a, b in pairs]
+
+
 @complain
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -117,7 +122,7 @@ def main(argv=None):
         print(f"{path} has md5 {got}: it is not fairseq's, which has {FAIRSEQ[2]}")
     splits, raw = build(archive.read(path, args.source), args.source, args.tedx_fixed)
     if args.lowercase:
-        splits = {s: [(a.lower(), b.lower()) for a, b in pairs] for s, pairs in splits.items()}
+        splits = {split: lower_case(pairs) for split, pairs in splits.items()}
     write(splits, (args.source, args.target), args.out)
     dropped = raw - len(splits["train"]) - len(splits["valid"])
     print(f"{raw:,} training pairs, {dropped:,} dropped: empty, over {MAX_TOKENS} tokens, or one")

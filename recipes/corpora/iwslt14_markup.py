@@ -9,7 +9,7 @@ import re
 from itertools import zip_longest
 from typing import NamedTuple
 
-from text import CorpusError, decode
+from text import CorpusError, decode, tidy_line
 
 _TAG = re.compile(r"\s*<(/?\w+)[^>]*>")
 _KEPT = ("title", "description")
@@ -102,6 +102,6 @@ def _place(name, text):
 
 def _plain(text, name, line):
     try:
-        return " ".join(html.unescape(text).split())
+        return tidy_line(html.unescape(text))
     except ValueError:  # Python reads no number of over 4,300 digits
         raise CorpusError(f"{name}, line {line}: has an entity that is no character") from None

@@ -2,8 +2,8 @@
 
     python recipes/corpora/multi30k.py de en --out DIR [--dir DIR]
 
-writes DIR/{train,valid,test}.{de,en} as they are, every sentence. The text comes from the
-repository multi30k/dataset on GitHub, or from a copy of its data/task1/raw.
+writes DIR/{train,valid,test}.{de,en}, every sentence, tidied. The text comes from the repository
+multi30k/dataset on GitHub, or from a copy of its data/task1/raw.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from download import download
-from text import CorpusError, complain, read_lines, summary, write
+from text import CorpusError, complain, read_lines, summary, tidy_line, write
 
 URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/"
 FILES = {"train": "train", "valid": "val", "test": "test_2016_flickr"}
@@ -35,7 +35,7 @@ def lines(folder, name, sha256=None):
     if got != (sha256 or SHA256)[name]:
         way_out = "remove it, or set MULTI30K_DIR to a copy"
         raise CorpusError(f"{folder / name}: is not the text of the release ({got}): {way_out}")
-    return [" ".join(line.split()) for line in sentences]
+    return [tidy_line(line) for line in sentences]
 
 
 @complain

@@ -1,16 +1,36 @@
 """Parallel text in files, and what every corpus script shares."""
 
+import bz2
 import gzip
 import lzma
+import re
 import shutil
 import sys
+import unicodedata
 import zlib
 from pathlib import Path
 
 SPLITS = ("train", "valid", "test")
-OPENERS = {".gz": gzip.open, ".xz": lzma.open}
+# What is packed is known by its first bytes: a name may say nothing, or .GZ.
+OPENERS = {
+    ".gz": (rb"\x1f\x8b", gzip.open),
+    ".xz": (rb"\xfd7zXZ\0", lzma.open),
+    ".bz2": (rb"BZh[1-9]1AY&SY", bz2.open),
+}
+UNPACKED_BY = {
+    rb"PK\x03\x04": "unzip",
+    rb"\x28\xb5\x2f\xfd": "unzstd",
+    rb"\x04\x22\x4d\x18": "unlz4",
+    rb"7z\xbc\xaf\x27\x1c": "7z x",
+    rb"Rar!\x1a\x07": "unrar x",
+    rb"LZIP\x01": "lzip -d",
+    rb"\x1f\x9d": "uncompress",
+    rb"(?s:.{257})ustar": "tar -xf",
+    **{magic: f"as {suffix}" for suffix, (magic, _) in OPENERS.items()},  # packed twice
+}
 MAX_RATIO = 100  # of unpacked to packed text; what is translated has 3 to 20
 LEAST_LIMIT = 2**22  # bytes that may always be unpacked
+MOST_COMPOSED = 4000  # characters of a sentence: of thousands of marks it takes their square
 
 Pair = tuple[str, str]
 
@@ -20,9 +40,10 @@ class CorpusError(Exception):
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file, plain, .gz or .xz, without their ends.
+    """The lines of a UTF-8 file, plain or packed by gzip, xz or bzip2, without their ends.
 
-    Raises: CorpusError, with the line, if it is not UTF-8 or not intact; OSError if unreadable.
+    Raises: CorpusError, with the line, if it is not UTF-8 or not intact, or packed in another way;
+    OSError if unreadable.
     """
     try:
         if not path.is_file():
@@ -30,16 +51,37 @@ def read_lines(path: Path) -> list[str]:
             raise CorpusError(f"{path}: is no file: copy its content to one")
         packed = path.stat().st_size
         most = max(LEAST_LIMIT, MAX_RATIO * packed)  # a file made to fill memory has more
-        with OPENERS.get(path.suffix, open)(path, "rb") as file:
+        kind, opener = _packed_as(path)
+        with opener(path, "rb") as file:
             content = file.read(most + 1)
-        if len(content) > most:
-            raise CorpusError(f"{path}: unpacks to over {most:,} bytes, too many to be text")
-        if (lines := content.count(b"\n")) > max(LEAST_LIMIT, packed):
-            raise CorpusError(f"{path}: {packed:,} bytes unpack to {lines:,} lines, too many")
-    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise CorpusError(f"{path}: is no intact {path.suffix} file ({error})") from None
+    except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        if getattr(error, "errno", None):  # bz2 and gzip raise it without, for what the file holds
+            raise
+        raise CorpusError(f"{path}: is no intact {kind} file ({error})") from None
+    if len(content) > most:
+        raise CorpusError(f"{path}: unpacks to over {most:,} bytes, too many to be text")
+    if (lines := max(map(content.count, (b"\n", b"\r")))) > max(LEAST_LIMIT, packed):
+        raise CorpusError(f"{path}: {packed:,} bytes unpack to {lines:,} lines, too many")
+    for magic, how in UNPACKED_BY.items():
+        if re.match(magic, content):
+            raise CorpusError(f"{path}: is packed: unpack it ({how}), and name the text")
     text = decode(content, path).removeprefix("\ufeff")
+    if text.count("\r") > text.count("\n"):  # the line ends of old Macs: a few stand within lines
+        text = text.replace("\r", "\n")
     return text.removesuffix("\n").split("\n") if text else []
+
+
+def _packed_as(path: Path):
+    """(suffix, function that opens it) of a file. Raises: CorpusError for a name that is wrong."""
+    with path.open("rb") as file:
+        head = file.read(10)
+    for suffix, (magic, opener) in OPENERS.items():
+        if re.match(magic, head):
+            return suffix, opener
+    suffix = path.suffix.lower()
+    if suffix in OPENERS and head:
+        raise CorpusError(f"{path}: is no intact {suffix} file: if it is text, leave {suffix} out")
+    return "", open
 
 
 def decode(content: bytes, name: Path | str) -> str:
@@ -56,6 +98,18 @@ def decode(content: bytes, name: Path | str) -> str:
         line = content.count(b"\n", 0, where) + 1
         raise CorpusError(f"{name}, line {line}: {fault}")
     return text.replace("\r\n", "\n")
+
+
+def tidy_line(sentence: str) -> str:
+    """A sentence as every corpus has it: with single spaces, in Unicode's composed form, NFC.
+
+    To fairseq all white space is a space, and a word that is spelt in two ways is two words. All
+    else stays as it is. What has over 4,000 characters, which no model takes, is not composed.
+    """
+    sentence = " ".join(sentence.split())
+    if len(sentence) > MOST_COMPOSED:
+        return sentence
+    return unicodedata.normalize("NFC", sentence)
 
 
 def write(splits: dict[str, list[Pair]], languages: tuple[str, str], out: Path) -> None:

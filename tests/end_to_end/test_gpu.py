@@ -1,13 +1,20 @@
 """What only a GPU can run: the loss on it, and the trainer's half precisions."""
 
+import sys
+
 import pytest
 import torch
-from conftest import run, selfteach, train_command
+from conftest import ROOT, run, selfteach, train_command
 from reference import reference_loss
 from tiny import batch, build
 
 from selfteach_fairseq.importance import part_importance
 from selfteach_fairseq.losses import Objective, self_teaching_loss
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import shapes
+import updates
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -91,3 +98,9 @@ def test_importance_is_what_it_is_on_the_cpu():
     expected, loss = part_importance(model, [sample])
     found, loss_there = part_importance(model.cuda(), [sample])
     assert found == pytest.approx(expected, rel=1e-3) and loss_there == pytest.approx(loss)
+
+
+def test_the_peak_of_an_update_holds_what_is_freed_before_it_ends():
+    """Such as the log-probabilities of all types for all tokens, in single precision."""
+    shape = shapes.Shape("many types", 64, 64, 20_000, 4096)
+    assert updates.peak_memory(shape, "plain") > 4 * shape.tokens * shape.types

@@ -1,5 +1,6 @@
 """The benchmarks compare what they say, and their tables what was measured."""
 
+import inspect
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import shapes
 import tables
 import updates
 from decoding import times as decoding_times
+from fairseq.trainer import Trainer
 from variants import FLAGS, build
 
 SMALL = shapes.Shape("small", 16, 24, 40, 64)
@@ -48,6 +50,40 @@ def test_the_teacher_of_distillation_is_deeper_and_does_not_learn():
 def test_every_variant_trains(variant):
     seconds = updates.times(SMALL, [variant])
     assert len(seconds[variant]) == updates.UPDATES and min(seconds[variant]) > 0
+
+
+def test_only_what_learns_is_timed():
+    torch.manual_seed(1)
+    shape = shapes.Shape("saturated by fairseq's own learning rate", 128, 256, 1000, 64)
+    assert updates.times(shape, ["plain"])
+    with pytest.raises(ValueError, match=r"^plain: its loss has not fallen, 1\d\.\d+ to 1\d"):
+        updates.times(shape, ["plain"], "--lr", 0.25, "--lr-scheduler", "fixed")
+
+
+def test_the_peak_of_gpu_memory_is_not_what_is_left_after_an_update(monkeypatch):
+    """With a stand-in for the GPU's allocator; on a GPU: tests/end_to_end/test_gpu.py."""
+    resident = peak = 3
+
+    def reset():
+        nonlocal peak
+        peak = resident
+
+    def allocate_and_free(size):
+        nonlocal peak
+        peak = max(peak, resident + size)
+
+    def update():
+        allocate_and_free(5)
+        torch.cuda.reset_peak_memory_stats()  # as fairseq's train_step does in the end
+
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: peak)
+    allocate_and_free(9)  # before: does not count
+    assert updates.most_allocated(update) == 8
+    update()
+    assert peak == 3  # from then on it is as before
+    # fairseq looks the function up when it calls it, so that it can be replaced.
+    assert "torch.cuda.reset_peak_memory_stats()" in inspect.getsource(Trainer)
 
 
 def test_decoding_takes_every_model():

@@ -1,12 +1,16 @@
 """The user's own text: what is read, dropped and held out."""
 
+import bz2
 import gzip
+import io
 import lzma
 import os
 import re
 import resource
 import subprocess
 import sys
+import tarfile
+import zipfile
 
 import bitext
 import pytest
@@ -17,7 +21,8 @@ PAIRS = [(f"quelle {i}x", f"target {i}y") for i in range(400)]
 
 def write_side(path, lines):
     content = "".join(line + "\n" for line in lines).encode()
-    opener = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, open)
+    openers = {".gz": gzip.open, ".GZ": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+    opener = {**openers, ".text-by-gzip": gzip.open}.get(path.suffix, open)
     with opener(path, "wb") as file:
         file.write(content)
     return str(path)
@@ -42,7 +47,7 @@ def build(out, *arguments):
     return bitext.main(["de", "en", "--held-out", "40", "--out", str(out), *arguments])
 
 
-@pytest.mark.parametrize("end", ["", ".gz", ".xz"])
+@pytest.mark.parametrize("end", ["", ".gz", ".GZ", ".xz", ".bz2", ".text-by-gzip"])
 def test_every_kind_of_file_gives_the_same_corpus(tmp_path, end):
     assert build(tmp_path / "two", "--train", *sides(tmp_path, "train", PAIRS, end)) == 0
     table = write_side(tmp_path / f"both.tsv{end}", map("\t".join, PAIRS))
@@ -103,6 +108,40 @@ def test_windows_line_ends_and_byte_order_marks_are_no_text(tmp_path):
     assert {pair for part in splits_of(tmp_path / "o").values() for pair in part} == set(PAIRS)
 
 
+def test_line_ends_of_old_macs(tmp_path):
+    """Also where something has ended the file, or a line, in today's way."""
+    for name, last in (("a", ""), ("b", "\r"), ("c", "\n"), ("d", "\r\n")):
+        files = []
+        for side in (0, 1):
+            path = tmp_path / f"{name}.{side}"
+            path.write_bytes(("\r".join(pair[side] for pair in PAIRS) + last).encode())
+            files.append(str(path))
+        build(tmp_path / name, "--train", *files)
+        found = {pair for part in splits_of(tmp_path / name).values() for pair in part}
+        assert found == set(PAIRS)
+
+
+def packed(folder):
+    """Files that are packed in other ways, and how to unpack them."""
+    text = "".join(f"{a}\n" for a, _ in PAIRS).encode()
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        archive.writestr("train.de", text)
+    yield "a.zip", "unzip"
+    (folder / "a.txt").write_bytes((folder / "a.zip").read_bytes())
+    yield "a.txt", "unzip"
+    with tarfile.open(folder / "a.tgz", "w:gz") as archive:
+        member = tarfile.TarInfo("train.de")
+        member.size = len(text)
+        archive.addfile(member, io.BytesIO(text))
+    yield "a.tgz", "tar -xf"
+    (folder / "a.zst").write_bytes(b"\x28\xb5\x2f\xfd" + bytes(99))
+    yield "a.zst", "unzstd"
+    (folder / "a.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(99))
+    yield "a.7z", "7z x"
+    (folder / "a.bz2").write_bytes(bz2.compress(gzip.compress(text)))
+    yield "a.bz2", "as .gz"
+
+
 def broken(folder):
     de, en = sides(folder, "train", PAIRS)
     shorter = write_side(folder / "shorter.en", (b for _, b in PAIRS[1:]))
@@ -119,14 +158,23 @@ def broken(folder):
     nul = folder / "nul.de"
     nul.write_bytes(b"gut\nsch\0n\n")
     yield "nul.de, line 2: has a NUL byte", (str(nul), en)
-    for name, pack in (("bomb.gz", gzip.compress), ("bomb.xz", lzma.compress)):
+    for name, how in packed(folder):
+        message = rf"{name}: is packed: unpack it \({how}\), and name the text"
+        yield message, (str(folder / name), en)
+    damaged = bytearray(bz2.compress(b"text\n" * 1000))
+    damaged[20] ^= 1
+    for name, content in (("cut.bz2", damaged[:40]), ("flipped.bz2", damaged)):
+        (folder / name).write_bytes(content)
+        yield f"{name}: is no intact .bz2 file", (str(folder / name), en)
+    bombs = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress}
+    for name, pack in ((f"bomb.{end}", pack) for end, pack in bombs.items()):
         (folder / name).write_bytes(pack(bytes(2**24)))
         yield f"{name}: unpacks to over 4,194,304 bytes", (str(folder / name), en)
     blank = folder / "blank.gz"
     parts = b"\n" * 5_000_000, os.urandom(50_000).hex().encode()
     blank.write_bytes(b"".join(map(gzip.compress, parts)))
     yield "blank.gz: .* unpack to 5,000,000 lines, too many", (str(blank), en)
-    for end in (".gz", ".xz"):
+    for end in (".gz", ".xz", ".bz2"):
         (folder / f"not{end}").write_bytes(b"text\n" * 100)
         yield f"not{end}: is no intact {end} file", (str(folder / f"not{end}"), en)
     os.mkfifo(folder / "pipe.de")

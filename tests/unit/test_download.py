@@ -84,7 +84,7 @@ def test_a_page_instead_of_the_archive(server, tmp_path):
 def test_multi30k_is_known_by_its_text(server, tmp_path, monkeypatch, capsys):
     known = {}
     for name in multi30k.SHA256:
-        text = f"a sentence of {name}\nanother\n".encode()
+        text = f"a sentence of {name}\nano\u0308ther\n".encode()
         server.files[f"/{name}"] = gzip.compress(text)
         known[name] = hashlib.sha256(text).hexdigest()
     monkeypatch.setattr(multi30k, "URL", f"{server.url}/")
@@ -92,7 +92,7 @@ def test_multi30k_is_known_by_its_text(server, tmp_path, monkeypatch, capsys):
     folder, out = tmp_path / "dl", tmp_path / "out"
     arguments = ["de", "en", "--download-dir", str(folder), "--out", str(out)]
     assert multi30k.main(arguments, known) == 0
-    assert (out / "valid.de").read_text() == "a sentence of val.de.gz\nanother\n"
+    assert (out / "valid.de").read_text() == "a sentence of val.de.gz\nan\u00f6ther\n"
     assert multi30k.main([*arguments, "--pairs", "1"], known) == 0
     lengths = {path.name: len(path.read_text().splitlines()) for path in out.glob("*.en")}
     assert lengths == {"train.en": 1, "valid.en": 2, "test.en": 2}

@@ -56,6 +56,8 @@ def test_a_pairs_own_archive_in_lower_case(tmp_path):
     cased = lines(tmp_path / "out", "train.en")
     iwslt14.main([*arguments, "--lowercase"])
     assert lines(tmp_path / "out", "train.en") == [line.lower() for line in cased] != cased
+    # Of this letter and its mark only the small ones are one character.
+    assert iwslt14.lower_case([("J\u030c", "J")]) == [("\u01f0", "j")]
 
 
 def test_cleaning_counts_tokens_of_both_sides():

@@ -1,7 +1,9 @@
 """What recipes/compare.sh has each method do, with stand-ins for all commands that take time."""
 
 import re
+import shutil
 import stat
+import subprocess
 
 import pytest
 from conftest import ROOT, USER_DIR
@@ -20,7 +22,7 @@ IFS=$'\t'; echo "$name"$'\t'"$*" >>"$CALLS"
 words=("$@") previous=
 for word in "$@"; do
     case $previous in
-        --out | --destdir) mkdir -p "$word"; made=$word/made ;;
+        --out | --destdir) mkdir -p "$word"; made=$word/dict.txt ;;
         --save-dir) mkdir -p "$word"; made=$word/checkpoint_best.pt ;;
         -o) made=$word; if [[ $word != *.* ]]; then mkdir -p "$word"; made=$word/made; fi ;;
     esac
@@ -28,7 +30,9 @@ for word in "$@"; do
 done
 if [[ ${made:-} ]]; then
     echo "$*" >"$made.new"
-    for word in "$@"; do if [[ -f $word ]]; then cat "$word" >>"$made.new"; fi; done
+    for file in "$@" "${@/%//dict.txt}"; do
+        if [[ -f $file ]]; then cat "$file" >>"$made.new"; fi
+    done
     mv "$made.new" "$made"
 fi
 echo "| the table |"
@@ -200,6 +204,69 @@ def test_the_settings_for_scarce_text(comparison, settings, norm, rate, updates)
     assert args.encoder_normalize_before == args.decoder_normalize_before == norm
     assert args.lr == [float(rate)]
     assert (args.max_update, args.total_num_update) == (int(updates), updates)
+
+
+def test_what_was_made_with_another_normalization_is_never_mixed(comparison):
+    both = {"script": "run.sh", "METHOD": "plain selfteach"}
+    comparison.run(**both, SPM_NORMALIZATION="nmt_nfkc")
+    output, calls = comparison.run(script="run.sh", METHOD="selfteach")
+    (subwords,) = (call for call in calls if "subwords.py" in call[1])
+    assert after(subwords, "--normalization") == "identity"
+    assert "== text: finished already, kept" in output
+    for stage in ("subwords", "binarise", "train-selfteach-seed1", "score-selfteach-seed1-1"):
+        assert f"== {stage}: its settings or inputs have changed, starts anew" in output
+
+    # The page is of all that is scored: so what is left of the plain run is not to be there.
+    assert of(calls, "selfteach", "report", str(comparison.work))
+    for left in ("plain-seed1-3.json", "plain-seed1-1.json", "logs/train-plain-seed1.log"):
+        path = comparison.work / left
+        assert f"== work/bitext-mine/{left} is of what has been made anew since" in output
+        assert not path.exists() and (path.parent / "old" / path.name).exists()
+    there = {path.name for path in comparison.work.glob("*.json")}
+    assert there == {"selfteach-seed1-3.json", "selfteach-seed1-1.json"}
+    assert "put aside" not in comparison.run(script="run.sh", METHOD="selfteach")[0]
+
+    comparison.run(script="prepare.sh", SPM_NORMALIZATION="nfkc")
+    output, _ = comparison.run(script="report.sh", METHOD="selfteach", code=1)
+    assert "is from before binarise was run anew: run it again" in output
+    comparison.run(**both)
+
+
+def test_a_name_with_spaces(comparison):
+    """Every stage, by make; the commands themselves are run in a folder with a space elsewhere."""
+    folder = comparison.project.folder
+    shutil.copy(ROOT / "Makefile", folder)
+    for name in ("setup.py", "constraints.txt", "requirements.txt", ".venv/.ready"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    environment = {**comparison.project.environment, "CALLS": str(comparison.calls_path)}
+    for words in (("bitext", "NAME=mein text"), ("compare-bitext-mein text",)):
+        command = ["make", *words, "METHOD=plain"]
+        result = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert [path.name for path in (folder / "work").iterdir()] == ["bitext-mein text"]
+    assert {"report.md", "compare.md"} < {path.name for path in folder.glob("work/*/*")}
+
+
+def test_a_name_with_spaces_but_without_quotes(comparison):
+    for script, words in (("run.sh", "'text' is no stage"), ("train.sh", "name one corpus, with")):
+        process = comparison.project.start("bitext-mein", "text", script=script)
+        output = process.communicate()[0]
+        assert process.returncode == 1 and words in output and output.count("\n") == 1
+
+
+def test_the_languages_of_packed_text(comparison):
+    folder = comparison.project.folder
+    for name in ("train.xx", "train.en"):
+        for end in (".bz2", ".GZ", ".zip"):
+            shutil.copy(folder / name, folder / f"{name}{end}")
+    for source, target in (("xx.bz2", "en.GZ"), ("xx.zip", "en")):
+        files = {"SRC": f"{folder}/train.{source}", "TGT": f"{folder}/train.{target}"}
+        _, calls = comparison.run(script="prepare.sh", **files)
+        (text,) = (call for call in calls if call[1].endswith("bitext.py"))
+        assert text[2:4] == ["xx", "en"]
 
 
 FLAGS = sorted(path for path in (ROOT / "recipes").glob("*/*.flags") if path.stem != "gradual")

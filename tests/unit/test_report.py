@@ -1,5 +1,6 @@
 """Records of scores: what is no record, or holds what no score is, gets one line."""
 
+import gzip
 import json
 
 import pytest
@@ -138,6 +139,8 @@ def test_translations_beside_a_source(tmp_path, capsys):
     for content, message in (
         (b"one\n", "a record: 1 translations of 3 sentences"),
         (b"\xff\n" * 3, "a record.hyp.txt: is not UTF-8 (byte 0)"),
+        (gzip.compress(b"one\n" * 3), "a record.hyp.txt: is packed: unpack it (gunzip, "),
+        (b"one\r" * 4, "a record: 4 translations of 3 sentences"),
     ):
         translated.write_bytes(content)
         assert main(words) == 1

@@ -112,6 +112,7 @@ def test_settings_are_looked_at_before_anything_runs(tmp_path):
         ("METHOD", "selfteach@3", 'STUDENTS="3" none is smaller than the model of 3 layers'),
         ("METHOD", "plain selfteach@3", 'STUDENTS="3" none is smaller than the model of 3 layers'),
         ("STUDENTS", " 7  3 ", 'STUDENTS="7 3": a model of LAYERS=6 has no student of 7 layers'),
+        ("SPM_NORMALIZATION", "nfc", "SPM_NORMALIZATION=nfc: choose identity, which leaves"),
         ("WORK", str(tmp_path / "work[1]"), "or the shell one of , : * ? [ ] is no part of a name"),
         ("AVERAGE", "yes", "'yes' is no number"),
         ("SETTINGS", "none.sh", "SETTINGS=none.sh: no such file"),

@@ -11,14 +11,31 @@ from conftest import ROOT, make_text
 LONG = " ".join(f"w{i}" for i in range(1500))
 
 
-def subwords(folder, **options):
+def subwords(folder, *flags, **options):
     command = [sys.executable, ROOT / "recipes/subwords.py", folder, "xx", "en", "--types", "36"]
-    out = folder / "pieces"
-    return subprocess.run([*command, "--out", out], capture_output=True, text=True, **options)
+    command += ["--out", folder / "pieces", *flags]
+    return subprocess.run(command, capture_output=True, text=True, **options)
 
 
 def full_disk():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+
+
+@pytest.mark.parametrize(
+    ("normalization", "changed"),
+    # A character without a piece, sentencepiece's own for a space, a wide space; a fraction.
+    [("identity", 3), ("nfkc", 4)],
+)
+def test_what_does_not_come_back_is_counted(tmp_path, normalization, changed):
+    make_text(tmp_path)
+    with open(tmp_path / "train.en", "a") as file:
+        file.write("½ 1 \u2044 2\n")
+    with open(tmp_path / "test.en", "a") as file:
+        file.write("W1 ½\nW1 ☃\nW1\u2581W2\nW1\u3000W2\nW1 W2\n")
+    result = subwords(tmp_path, "--types", "38", "--normalization", normalization)
+    assert f"test.en: {changed} lines come back changed: " in result.stdout, result.stderr
+    assert result.stdout.count("come back") == (1 if normalization == "identity" else 2)
+    assert (tmp_path / "pieces/test.en").read_text().count("\n") == 26
 
 
 @pytest.mark.parametrize(
