@@ -197,33 +197,6 @@ def parameters(model):
     return sum(distinct.values())
 
 
-def average(paths):
-    """The mean of the models in several checkpoints, with the settings of the most trained one.
-
-    Raises: CheckpointError if they are not of one shape.
-    """
-    latest, total = None, {}
-    for path in paths:
-        state = load(path)
-        shapes = {name: tensor.shape for name, tensor in state["model"].items()}
-        if total and shapes != {name: tensor.shape for name, tensor in total.items()}:
-            raise CheckpointError(f"{path}: not of the same shape as {paths[0]}: average one run's")
-        for name, tensor in state["model"].items():
-            total[name] = total[name] + tensor.double() if name in total else tensor.double()
-        if latest is None or _updates(state) >= _updates(latest):
-            latest = state
-    latest["model"] = {
-        name: (total[name] / len(paths)).to(tensor.dtype)
-        for name, tensor in latest["model"].items()
-    }
-    tie_embeddings(latest["model"])
-    return without_training_state(latest)
-
-
-def _updates(state):
-    return state["optimizer_history"][-1]["num_updates"]
-
-
 def check_output(path, force):
     """Raises: CheckpointError if `path` can't be written, or is there and not to be replaced."""
     path = Path(path)
