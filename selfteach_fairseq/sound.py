@@ -41,12 +41,15 @@ def one_line(error):
 def lines_of(path):
     """The lines of a UTF-8 file, which end with \\n alone: a sentence may hold other separators.
 
+    A byte order mark, as Windows writes it, is no part of the text.
+
     Raises: ValueError if it is not UTF-8.
     """
     try:
         text = Path(path).read_bytes().decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not UTF-8 (byte {error.start:,}): convert it") from None
+    text = text.removeprefix("\ufeff")
     return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 

@@ -38,18 +38,18 @@ def read_lines(path: Path) -> list[str]:
             raise CorpusError(f"{path}: {packed:,} bytes unpack to {lines:,} lines, too many")
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise CorpusError(f"{path}: is no intact {path.suffix} file ({error})") from None
-    text = decode(content, path).removeprefix("\ufeff")
+    text = decode(content, path)
     return text.removesuffix("\n").split("\n") if text else []
 
 
 def decode(content: bytes, name: Path | str) -> str:
-    """Text with \\n as its line end.
+    """Text with \\n as its line end, without the byte order mark that Windows puts before it.
 
     Raises: CorpusError, with the line, if it is not UTF-8 or has a NUL, as UTF-16 and binary data.
     """
     where, fault = content.find(b"\0"), "has a NUL byte, which text has not: remove it"
     try:
-        text = content.decode()
+        text = content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         where, fault = error.start, "is not UTF-8"
     if where >= 0:
