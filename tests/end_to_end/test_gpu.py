@@ -1,5 +1,7 @@
 """What only a GPU can run: the loss on it, and the trainer's half precisions."""
 
+import json
+
 import pytest
 import torch
 from conftest import run, selfteach, train_command
@@ -91,3 +93,13 @@ def test_importance_is_what_it_is_on_the_cpu():
     expected, loss = part_importance(model, [sample])
     found, loss_there = part_importance(model.cuda(), [sample])
     assert found == pytest.approx(expected, rel=1e-3) and loss_there == pytest.approx(loss)
+
+
+def test_a_record_says_what_has_translated(data, trained, tmp_path):
+    found = {}
+    for name, options in (("gpu", ()), ("cpu", ("--", "--cpu"))):
+        output = tmp_path / f"{name}.json"
+        selfteach("score", trained / "checkpoint_best.pt", data, "-o", output, *options)
+        found[name] = json.loads(output.read_text())["hardware"]
+    assert found["gpu"] == torch.cuda.get_device_name()
+    assert found["cpu"].endswith(" threads")
