@@ -1,13 +1,11 @@
 """The mean of the models in several checkpoints of one run."""
 
-import hashlib
 import re
 from argparse import Namespace
 
-import torch
 from fairseq.models import ARCH_CONFIG_REGISTRY
 
-from .checkpoint import load, tie_embeddings, without_training_state
+from .checkpoint import digest, load, tie_embeddings, without_training_state
 from .model import TransformerSelfteachConfig
 from .sound import CheckpointError, is_transformer
 
@@ -31,7 +29,7 @@ def average(paths):
         state = load(path)
         if latest is not None:
             _check_alike(state, latest, path, paths[0])
-        updates, weights = _updates(state), _digest(state["model"])
+        updates, weights = _updates(state), digest(state["model"])
         if updates in counted:
             first, same = counted[updates]
             if weights != same:
@@ -86,12 +84,3 @@ def _settings(settings):
 
 def _updates(state):
     return state["optimizer_history"][-1]["num_updates"]
-
-
-def _digest(model):
-    """Of the weights' bytes: the same of copies."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.items()):
-        digest.update(name.encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.digest()

@@ -1,6 +1,7 @@
 """fairseq checkpoints as files: read safely, averaged, written whole or not at all."""
 
 import errno
+import hashlib
 import math
 import os
 import pickle
@@ -195,6 +196,17 @@ def parameters(model):
     """How many numbers there are to learn in a state_dict, tied ones counted once."""
     distinct = {id(t): t.numel() for name, t in model.items() if not name.endswith(_NOT_LEARNT)}
     return sum(distinct.values())
+
+
+def digest(model):
+    """Of the bytes of a state_dict's weights: the same of copies."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(model.items()):
+        if name.endswith(_NOT_LEARNT):
+            continue
+        found.update(name.encode())
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found.digest()
 
 
 def check_output(path, force):
