@@ -23,6 +23,9 @@ setup(
     ],
     extras_require={
         "plot": ["matplotlib>=3.8"],
+        # BLEU of Japanese and Korean words.
+        "ja": ["sacrebleu[ja]>=2.4"],
+        "ko": ["sacrebleu[ko]>=2.4"],
         "dev": [
             "matplotlib>=3.8",
             "pytest>=8",

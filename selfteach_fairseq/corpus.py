@@ -197,4 +197,5 @@ def _facts(records):
     for record in records:
         for package, version in record["versions"].items():
             facts.setdefault(package, []).append(version)
+    facts["options of fairseq-generate"] = report.options_of(records)
     return {name: "; ".join(dict.fromkeys(values)) for name, values in facts.items() if values}

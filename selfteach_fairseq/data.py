@@ -10,7 +10,7 @@ from fairseq.tasks.translation import load_langpair_dataset
 
 from .sound import CheckpointError, one_line
 
-_LANGUAGE = re.compile(r"\w[\w-]*")
+_LANGUAGE = re.compile(r"\w[\w@.-]*")  # sr@latin, zh_CN.GB2312
 
 
 def languages(task, data):
@@ -50,6 +50,11 @@ def dictionaries(state, data, pair):
             raise CheckpointError(
                 f"{path}: is no dictionary ({one_line(error)}): run fairseq-preprocess again"
             ) from None
+        if dictionary[dictionary.nspecial].startswith("\ufeff"):
+            raise CheckpointError(
+                f"{path}: begins with a byte order mark, which fairseq takes for a part of its "
+                "first word: save it without"
+            )
         types, rows = len(dictionary), state["model"][f"{side}.embed_tokens.weight"].size(0)
         # Of merged embeddings each dictionary fills a part only.
         if types != rows and not state["cfg"]["model"].get("merge_src_tgt_embed"):
@@ -59,6 +64,18 @@ def dictionaries(state, data, pair):
             )
         found.append(dictionary)
     return tuple(found)
+
+
+def lacks_targets(data, subset, pair):
+    """Whether a split has a source side alone, as `fairseq-preprocess --only-source` makes it."""
+    source, target = pair
+    prefixes = (f"{subset}.{source}-{target}.", f"{subset}.{target}-{source}.")
+
+    def there(language):  # binary, or plain text
+        names = (f"{prefix}{language}{suffix}" for prefix in prefixes for suffix in (".idx", ""))
+        return any(Path(data, name).is_file() for name in names)
+
+    return there(source) and not there(target)
 
 
 def batches(data, subset, pair, dictionaries, *, longest, count, max_tokens):

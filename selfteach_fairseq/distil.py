@@ -42,7 +42,7 @@ def distil(teacher, data, folder, *, beam, lenpen, batch_size, shards, options):
         for they are longer than the model takes.
     Raises: ValueError if teacher and data don't fit, or `folder` is of other ones.
     """
-    check_options(options, "--post-process", "--remove-bpe")  # the student learns its pieces
+    check_options(options, "post_process", "bpe", "tokenizer")  # the student learns its pieces
     state = load_stock(teacher)
     pair = languages(state["cfg"]["task"], data)
     _, dictionary = dictionaries(state, data, pair)

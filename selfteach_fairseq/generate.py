@@ -5,13 +5,17 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from fairseq.dataclass.configs import CommonConfig, DatasetConfig, DistributedTrainingConfig
+from fairseq.tasks.translation import TranslationConfig
+
 from .checkpoint import save
 from .child import child
-from .options import refuse
+from .options import of_generation
 from .progress import Progress
 from .sound import CheckpointError, one_line
 
@@ -19,18 +23,39 @@ _SPEED = re.compile(
     r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s "
     r"\(([\d.]+) sentences/s, ([\d.]+) tokens/s\)"
 )
-# What a command says itself, or would not tell in its record.
+# What a command says itself.
 _OURS = (
-    *("--path", "--results-path", "--gen-subset", "--beam", "--lenpen", "--nbest"),
-    *("--batch-size", "--max-sentences", "--unnormalized"),
+    *("task", "source_lang", "target_lang", "path", "results_path", "gen_subset"),
+    *("beam", "lenpen", "nbest", "batch_size", "unnormalized"),
 )
+# What says which sentences there are, and in which languages: the settings of the data, but for
+# those of how a sentence is read, and for the general ones that they repeat.
+_OF_READING = ("num_workers", "data_buffer_size", "max_tokens", "truncate_source")
+_OF_DATA = {
+    field.name
+    for config in (TranslationConfig, DatasetConfig, DistributedTrainingConfig)
+    for field in fields(config)
+} - {*_OF_READING, *(field.name for field in fields(CommonConfig))}
 _PROGRESS = re.compile(r":\s+(\d+) / (\d+) wps=")
 
 
-def check_options(options, *further):
-    """Raises: ValueError for a user's option that is not to reach fairseq-generate."""
-    why = "fairseq-generate here: the command decides it, by its own options"
-    refuse((*_OURS, *further), options, why)
+def check_options(words, *further):
+    """What a user's options say to fairseq-generate, by its own names.
+
+    Raises: ValueError for one that the command decides (`further` are more of those), or that would
+        change what is compared.
+    """
+    said = of_generation(words)
+    for name in said:
+        flag = f"--{name.replace('_', '-')} is not for fairseq-generate here"
+        if name in (*_OURS, *further):
+            raise ValueError(f"{flag}: the command decides it, by its own options and the data")
+        if name in _OF_DATA or name == "score_reference":
+            raise ValueError(
+                f"{flag}: it changes the languages or the sentences, of which no record would tell:"
+                " make a data folder of them"
+            )
+    return said
 
 
 class Hypothesis(NamedTuple):

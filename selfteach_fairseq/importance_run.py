@@ -13,7 +13,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from omegaconf import OmegaConf
 
 from . import data
-from .checkpoint import depth
+from .checkpoint import depth, digest
 from .files import write_table
 from .importance import ALL, SIDES, groups, loss_without, numbers, part_importance
 from .progress import Progress
@@ -46,7 +46,7 @@ class Run(NamedTuple):
     sentences: int
     tokens: int  # target tokens
     too_long: int  # sentences of the split that no batch could take
-    copies: int  # checkpoints left out, for another has the same number of updates
+    copies: int  # checkpoints left out, for another holds the same state
 
 
 def of_checkpoint(path, folder, subset="valid", batches=BATCHES, max_tokens=MAX_TOKENS):
@@ -134,8 +134,14 @@ def _in_order(paths, folder):
                 f"{path}: has {there} layers and {deep[1]} has {deep[0]}: name the checkpoints of "
                 "one run"
             )
-        found.setdefault(state["optimizer_history"][-1]["num_updates"], path)
-    return sorted(found.items())
+        updates, weights = state["optimizer_history"][-1]["num_updates"], digest(state["model"])
+        first, same = found.setdefault(updates, (path, weights))
+        if weights != same:
+            raise CheckpointError(
+                f"{path}: has other weights than {first} after as many updates ({updates:,}): name "
+                "the checkpoints of one run"
+            )
+    return sorted((updates, path) for updates, (path, _) in found.items())
 
 
 def _model(path, folder):

@@ -135,18 +135,18 @@ class _Chunk:
         full, *students = models
 
         _product(full, self.weight.t(), out=z)
-        lse_p = _softmax(z, p)
+        lse_p, best = _softmax(z, p)
         ce, nll = _cross_entropy(z, lse_p, target, o.label_smoothing)
         sums.loss.add_(ce)
         sums.nll.add_(nll)
-        sums.correct.add_((z.gather(1, target) >= z.amax(dim=1, keepdim=True)).sum())
+        sums.correct.add_((best == target).sum())
         if self.wants_grad:
             _cross_entropy_gradient(p, target, o.label_smoothing, 1.0, out=grad_p)
 
         for i, student in enumerate(students):
             share = 1 / len(students)
             _product(student, self.weight.t(), out=zs)
-            lse_q = _softmax(zs, q)
+            lse_q, _ = _softmax(zs, q)
             ce, nll = _cross_entropy(zs, lse_q, target, o.label_smoothing)
             if self.wants_grad:
                 _cross_entropy_gradient(
@@ -192,12 +192,13 @@ def _product(a, b, out):
 
 
 def _softmax(z, out):
-    """Writes softmax(z) and returns log sum exp(z), (n, 1).
+    """Writes softmax(z). Returns: log sum exp(z) and the likeliest type, both (n, 1).
 
-    The latter is read off the likeliest type, whose probability is at least 1 / V.
+    The former is read off the latter, the first of equals, whose probability is at least 1 / V.
     """
     torch.softmax(z, dim=1, out=out)
-    return z.amax(dim=1, keepdim=True) - out.amax(dim=1, keepdim=True).log()
+    best = z.argmax(dim=1, keepdim=True)
+    return z.gather(1, best) - out.gather(1, best).log(), best
 
 
 def _smoothing(epsilon, types):
@@ -235,7 +236,7 @@ def _divergence(
     symmetric = objective.divergence == "symmetric"
     if temperature != 1:
         p, q = torch.empty_like(p), torch.empty_like(q)
-        lse_p, lse_q = _softmax(z / temperature, p), _softmax(zs / temperature, q)
+        (lse_p, _), (lse_q, _) = _softmax(z / temperature, p), _softmax(zs / temperature, q)
     difference = torch.sub(z, zs, out=zs).div_(temperature)
     offset = lse_p - lse_q  # log p - log q = difference - offset
 

@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+from fairseq import options as fairseq_options
+
 
 def value_of(flag, options):
     """What a flag says, the last time that it stands among the options; None without."""
@@ -20,3 +22,22 @@ def refuse(flags, options, why):
         flag = word.partition("=")[0]
         if flag in flags:
             raise ValueError(f"{flag} is not for {why}")
+
+
+def of_generation(words):
+    """What words say to fairseq-generate, as its own parser reads them, however they are spelt.
+
+    Returns: {fairseq's name: value} of what is said, such as {"source_lang": "en"} of -s en.
+    Raises: ValueError for what fairseq-generate doesn't take.
+    """
+    parser = fairseq_options.get_generation_parser()
+    parser.error = _refused
+    try:
+        said = fairseq_options.parse_args_and_arch(parser, ["data", *words], suppress_defaults=True)
+    except Exception as error:  # what a --user-dir breaks, too
+        raise ValueError(f"fairseq-generate: {error}") from None
+    return {name: value for name, value in vars(said).items() if name != "data"}
+
+
+def _refused(message):
+    raise ValueError(message)

@@ -5,13 +5,15 @@ from statistics import mean, stdev
 
 from .files import read_json, write_table
 from .score import translations_path
-from .sound import lines_of
+from .sound import lines_of, one_line
 
 _NUMBERS = (
     *("bleu", "bleu_lc", "chrf", "bytes", "parameters", "sentences_per_second"),
     *("encoder_layers", "decoder_layers"),
 )
 _OPTIONAL_NUMBERS = ("training_seconds", "peak_memory_bytes")
+_OPTIONAL_TEXT = ("tokenizer", "options")
+_SIGNATURES = ("bleu_signature", "bleu_lc_signature", "chrf_signature")
 _LARGEST = 2**63  # what the tables could not hold, nor a file be
 
 
@@ -23,6 +25,7 @@ def read(path):
     optional = {name: record.get(name) for name in _OPTIONAL_NUMBERS}
     wrong += [n for n, value in optional.items() if value is not None and not _is_number(value)]
     wrong += [n for n in ("system", "bleu_signature") if not _is_text(record.get(n))]
+    wrong += [n for n in _OPTIONAL_TEXT if not isinstance(record.get(n, ""), str)]
     versions = record.get("versions")
     if not isinstance(versions, dict) or not all(map(_is_text, versions.values())):
         wrong.append("versions")
@@ -76,6 +79,33 @@ def sentences(paths, source, count):
     )
 
 
+def check_comparable(records):
+    """Raises: ValueError if the scores of two records do not count the same."""
+    first = records[0]
+    for record in records:
+        for name in _SIGNATURES:
+            if record.get(name) != first.get(name):
+                raise ValueError(
+                    f"{first['system']} has the {name} {first.get(name)} and {record['system']} "
+                    f"{record.get(name)}, so they can't be compared: score both with the same "
+                    "--tokenizer and sacreBLEU"
+                )
+
+
+def options_of(records):
+    """What was given to fairseq-generate: lines, each with the models it is of, if not of all."""
+    given = {}
+    for record in records:
+        name = f"{record['system']} {record['encoder_layers']}x{record['decoder_layers']}"
+        given.setdefault(record.get("options", ""), []).append(name)
+    lines = []
+    for options, names in given.items():
+        if options:
+            of = "" if len(given) == 1 else f" ({', '.join(dict.fromkeys(names))})"
+            lines.append(one_line(f"{options}{of}"))
+    return lines
+
+
 def grouped(records):
     """The records of each system at each depth, such as ("selfteach", "6x3"): one for each seed."""
     groups = {}
@@ -90,7 +120,10 @@ def rows(records):
 
     A row has the mean over the seeds of a system, with the standard deviation of its scores.
     Percentages, and how many times as fast a model is, are relative to the first row.
+
+    Raises: ValueError if their scores do not count the same.
     """
+    check_comparable(records)
     groups = grouped(records)
     base = next(iter(groups.values()))
     quality = [_quality(*key, runs, base) for key, runs in groups.items()]
@@ -98,10 +131,14 @@ def rows(records):
 
 
 def tables(records):
-    """The rows of score records as two Markdown tables, and what their BLEU counts."""
+    """The rows of score records as two Markdown tables, what their BLEU counts, and the options.
+
+    Raises: ValueError if their scores do not count the same.
+    """
     quality, cost = rows(records)
-    counted = f"BLEU: {records[0]['bleu_signature']}"
-    return f"{markdown(quality)}\n\n{markdown(cost)}\n\n{counted}"
+    notes = [f"BLEU: {records[0]['bleu_signature']}"]
+    notes += [f"fairseq-generate: {line}" for line in options_of(records)]
+    return "\n\n".join([markdown(quality), markdown(cost), "\n".join(notes)])
 
 
 def write_csv(records, path):

@@ -3,23 +3,36 @@
 import json
 import platform
 import re
+import shlex
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from operator import itemgetter
 from pathlib import Path
 
 import torch
-from sacrebleu.metrics import BLEU, CHRF
 
-from . import __version__
+from . import __version__, quality
 from .checkpoint import depth, parameters
-from .data import dictionaries, languages
+from .data import dictionaries, lacks_targets, languages
 from .files import whole
 from .generate import check_options, generating
 from .sound import CheckpointError, lines_of
 from .truncate import load_stock
 
 
-def score(checkpoint, data, *, subset, beam, lenpens, batch_size, references, repeat, options):
+def score(
+    checkpoint,
+    data,
+    *,
+    subset,
+    beam,
+    lenpens,
+    batch_size,
+    tokenizer,
+    references,
+    repeat,
+    options,
+):
     """Run fairseq-generate and sacreBLEU over one checkpoint.
 
     Args:
@@ -28,25 +41,31 @@ def score(checkpoint, data, *, subset, beam, lenpens, batch_size, references, re
         subset: test, valid, ...
         beam, batch_size: as fairseq-generate's options; batch_size in sentences
         lenpens: length penalties; of several the one of the best BLEU on `valid` is taken
+        tokenizer: of sacreBLEU's; None: the one for the target's language
         references: file of raw reference translations, one a line; None: the targets in `data`
         repeat: translate so many times; the speed is the median one
         options: further options for fairseq-generate, a list of strings
 
     Returns: (record, translations): plain data for JSON, and the detokenised translations.
     Raises: CheckpointError for a checkpoint, dictionary or reference that doesn't fit, ValueError
-        for an option that is an argument here.
+        for an option that is an argument here, or where there is nothing to compare with.
     """
-    check_options(options)
+    said = check_options(options)
     state = load_stock(checkpoint)
     source, target = languages(state["cfg"]["task"], data)
     _, dictionary = dictionaries(state, data, (source, target))
+    if references is None and lacks_targets(data, subset, (source, target)):
+        raise ValueError(f"{data}: its {subset} has no targets: name --references")
+    if len(lenpens) > 1 and lacks_targets(data, "valid", (source, target)):
+        raise ValueError(f"{data}: its valid has no targets to choose by: name one --lenpen")
+    tokenizer = _tokenizer(tokenizer, target)
     given = None if references is None else lines_of(references)
     common = [
         *("--beam", str(beam), "--batch-size", str(batch_size)),
         *(*_joining(dictionary), *options),
     ]
     with generating(state, data, (source, target)) as generate:
-        lenpen, chosen = _choose(lenpens, generate, beam, common)
+        lenpen, chosen = _choose(lenpens, generate, beam, tokenizer, common)
         command = ["--lenpen", str(lenpen), *common]
         runs = [generate(subset, command) for _ in range(repeat)]
     found = runs[0].translations
@@ -67,7 +86,7 @@ def score(checkpoint, data, *, subset, beam, lenpens, batch_size, references, re
         "source": source,
         "target": target,
         "references": "targets of the data folder" if references is None else str(references),
-        **_quality(translations, targets),
+        **quality.quality(translations, targets, tokenizer),
         **depth(state["model"])._asdict(),
         "parameters": parameters(state["model"]),
         "bytes": Path(checkpoint).stat().st_size,
@@ -79,13 +98,24 @@ def score(checkpoint, data, *, subset, beam, lenpens, batch_size, references, re
         "batch_size": batch_size,
         "updates": state["optimizer_history"][-1]["num_updates"],
         "training_seconds": (state.get("extra_state") or {}).get("previous_training_time"),
-        "hardware": hardware(),
+        "options": shlex.join(options),
+        "hardware": hardware(cpu="cpu" in said),
         "versions": _versions(),
     }
     return record, translations
 
 
-def _choose(lenpens, generate, beam, options):
+def _tokenizer(name, language):
+    """What counts the tokens: by name, or the one for the language. Raises: ValueError without."""
+    if name is None:
+        name, note = quality.tokenizer_for(language)
+        if note:
+            print(note, file=sys.stderr)
+    quality.bleu(name)  # before hours of translating
+    return name
+
+
+def _choose(lenpens, generate, beam, tokenizer, options):
     """Returns: (length penalty, what to note): the best of `lenpens` by BLEU on validation text.
 
     Which hypotheses fairseq's search ends does not depend on the length penalty, only their order
@@ -96,10 +126,10 @@ def _choose(lenpens, generate, beam, options):
     # With the penalty 0 a hypothesis' score is the log-probability of all its tokens.
     found = generate("valid", ["--lenpen", "0", "--nbest", str(beam), *options])
     targets = [found.targets.get(number, "") for number in found.hypotheses]
-    scores = {}
+    metric, scores = quality.bleu(tokenizer), {}
     for lenpen in lenpens:
         translations = [best_of(several, lenpen).text for several in found.hypotheses.values()]
-        scores[lenpen] = BLEU().corpus_score(translations, [targets]).score
+        scores[lenpen] = quality.score(metric, translations, targets)
     best = max(scores, key=scores.get)  # the first of equals
     tried = ",".join(map(str, lenpens))
     return best, {"lenpen_of": tried, "lenpen_valid_bleu": round(scores[best], 2)}
@@ -119,16 +149,9 @@ def _joining(dictionary):
     return ()
 
 
-def _quality(translations, targets):
-    quality = {}
-    for name, metric in (("bleu", BLEU()), ("bleu_lc", BLEU(lowercase=True)), ("chrf", CHRF())):
-        quality[name] = round(metric.corpus_score(translations, [targets]).score, 2)
-        quality[f"{name}_signature"] = str(metric.get_signature())
-    return quality
-
-
-def hardware():
-    if torch.cuda.is_available():
+def hardware(cpu=False):
+    """What models run on here: the GPU, if there is one; with `cpu` (fairseq's --cpu) the CPU."""
+    if torch.cuda.is_available() and not cpu:
         return torch.cuda.get_device_name()
     return f"{_cpu_name()}, {torch.get_num_threads()} threads"
 

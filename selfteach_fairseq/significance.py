@@ -10,10 +10,10 @@ so find too much; and how far the seeds are apart shows in the differences thems
 import logging
 from statistics import mean
 
-from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
 
-from .report import read, translations
+from . import quality
+from .report import check_comparable, read, translations
 from .sound import lines_of
 from .student import Student
 
@@ -32,12 +32,16 @@ def compare(paths, references, base):
         base: name of the plain method
 
     Returns: a list of rows, dictionaries of numbers and text: one for each system and seed.
-    Raises: ValueError if a record has no translations, or none can be compared.
+    Raises: ValueError if a record has no translations, none can be compared, or their scores do
+        not count the same.
     """
     references = lines_of(references)
+    quality.check_references(references)
+    records = {path: read(path) for path in paths}
+    check_comparable([*records.values()])
+    tokenizer = records[paths[0]].get("tokenizer", quality.BEFORE_RECORDED)
     runs = {}
-    for path in paths:
-        record = read(path)
+    for path, record in records.items():
         layers = Student(record["encoder_layers"], record["decoder_layers"])
         runs.setdefault((layers, record["system"]), {})[str(record.get("seed", ""))] = path
     scratch = {layers: s for layers, s in runs if _depth_trained(runs, s, base) == layers}
@@ -47,7 +51,7 @@ def compare(paths, references, base):
             continue
         bases = runs[layers, scratch[layers]]
         for seed in sorted(by_seed.keys() & bases.keys()):
-            found = _test(bases[seed], by_seed[seed], references)
+            found = _test(bases[seed], by_seed[seed], references, tokenizer)
             about = {"system": system, "layers": str(layers), "base": scratch[layers], "seed": seed}
             rows.append({**about, **found})
     if not rows:
@@ -69,20 +73,21 @@ def _depth_trained(runs, system, base):
         return None
 
 
-def _test(base, other, references):
+def _test(base, other, references, tokenizer):
     lists = {str(path): translations(path) for path in (base, other)}
     for path, lines in lists.items():
         if len(lines) != len(references):
             raise ValueError(f"{path}: {len(lines)} translations, {len(references)} references")
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)
-    test = PairedTest([*lists.items()], {"BLEU": BLEU()}, [references], test_type="bs")
-    _, scores = test()
+    metrics = {"BLEU": quality.bleu(tokenizer)}
+    signatures, scores = PairedTest([*lists.items()], metrics, [references], test_type="bs")()
     base_score, score = scores["BLEU"]
     return {
         "bleu": score.score,
         "base_bleu": base_score.score,
         "difference": score.score - base_score.score,
         "p": score.p_value,
+        "bleu_signature": str(signatures["BLEU"]),
     }
 
 

@@ -42,6 +42,8 @@ def one_line(error):
 def lines_of(path):
     """The lines of a UTF-8 file, which end with \\n alone: a sentence may hold other separators.
 
+    A byte order mark, as Windows writes it, is no part of the text.
+
     Raises: ValueError if it is not UTF-8.
     """
     content = Path(path).read_bytes()
@@ -52,7 +54,7 @@ def lines_of(path):
             way_out = "unpack it (gunzip, unxz, bunzip2, unzip, unzstd)"
             raise ValueError(f"{path}: is packed: {way_out}, and name the text") from None
         raise ValueError(f"{path}: is not UTF-8 (byte {error.start:,}): convert it") from None
-    text = text.replace("\r\n", "\n")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if text.count("\r") > text.count("\n"):  # line ends of old Macs
         text = text.replace("\r", "\n")
     return text.removesuffix("\n").split("\n")

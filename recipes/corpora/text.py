@@ -65,7 +65,7 @@ def read_lines(path: Path) -> list[str]:
     for magic, how in UNPACKED_BY.items():
         if re.match(magic, content):
             raise CorpusError(f"{path}: is packed: unpack it ({how}), and name the text")
-    text = decode(content, path).removeprefix("\ufeff")
+    text = decode(content, path)
     if text.count("\r") > text.count("\n"):  # the line ends of old Macs: a few stand within lines
         text = text.replace("\r", "\n")
     return text.removesuffix("\n").split("\n") if text else []
@@ -85,13 +85,13 @@ def _packed_as(path: Path):
 
 
 def decode(content: bytes, name: Path | str) -> str:
-    """Text with \\n as its line end.
+    """Text with \\n as its line end, without the byte order mark that Windows puts before it.
 
     Raises: CorpusError, with the line, if it is not UTF-8 or has a NUL, as UTF-16 and binary data.
     """
     where, fault = content.find(b"\0"), "has a NUL byte, which text has not: remove it"
     try:
-        text = content.decode()
+        text = content.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         where, fault = error.start, "is not UTF-8"
     if where >= 0:

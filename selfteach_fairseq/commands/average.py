@@ -1,6 +1,7 @@
 """`selfteach average`: average checkpoints of one run."""
 
 from .. import checkpoint
+from ..average import average
 from .arguments import add_output
 
 
@@ -13,5 +14,8 @@ def add(commands):
 
 def _run(args):
     checkpoint.check_output(args.output, args.force)
-    checkpoint.save(checkpoint.average(args.checkpoints), args.output)
-    print(f"{args.output}: mean of {len(args.checkpoints)} checkpoints")
+    mean, copies = average(args.checkpoints)
+    checkpoint.save(mean, args.output)
+    print(f"{args.output}: mean of {len(args.checkpoints) - len(copies)} checkpoints")
+    if copies:
+        print(f"left out, as copies of others among them: {', '.join(copies)}")

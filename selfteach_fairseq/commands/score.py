@@ -2,7 +2,7 @@
 
 import argparse
 
-from .. import checkpoint, report, score
+from .. import checkpoint, quality, report, score
 from .arguments import add_output, positive
 
 
@@ -10,7 +10,7 @@ def add(commands):
     command = commands.add_parser(
         "score",
         help="translate and score with one checkpoint",
-        epilog="Options after -- go to fairseq-generate.",
+        epilog="Options after -- go to fairseq-generate, and into the record.",
     )
     command.add_argument("checkpoint")
     command.add_argument("data", help="folder of fairseq-preprocess")
@@ -30,6 +30,14 @@ def add(commands):
         type=positive,
         default=1,
         help="translate N times and record the median speed, default: 1",
+    )
+    command.add_argument(
+        "--tokenizer",
+        choices=quality.TOKENIZERS,
+        metavar="NAME",
+        help="whose tokens BLEU counts, of sacreBLEU's (default: the target language's: zh, "
+        "ja-mecab, ko-mecab or char, else 13a); flores200 serves every language, and is "
+        "downloaded on first use",
     )
     command.add_argument(
         "--references", metavar="FILE", help="raw text (default: the targets of the data folder)"
@@ -63,6 +71,7 @@ def _run(args):
         beam=args.beam,
         lenpens=args.lenpen,
         batch_size=args.batch_size,
+        tokenizer=args.tokenizer,
         references=args.references,
         repeat=args.repeat,
         options=args.options,

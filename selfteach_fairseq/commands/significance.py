@@ -28,5 +28,6 @@ def add(commands):
 def _run(args):
     rows = significance.compare(args.records, args.references, args.base)
     print(markdown(significance.cells(rows)))
+    print(f"\nBLEU: {rows[0]['bleu_signature']}")
     if args.csv:
         write_table(rows, args.csv)

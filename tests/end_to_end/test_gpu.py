@@ -1,5 +1,6 @@
 """What only a GPU can run: the loss on it, and the trainer's half precisions."""
 
+import json
 import sys
 
 import pytest
@@ -104,3 +105,13 @@ def test_the_peak_of_an_update_holds_what_is_freed_before_it_ends():
     """Such as the log-probabilities of all types for all tokens, in single precision."""
     shape = shapes.Shape("many types", 64, 64, 20_000, 4096)
     assert updates.peak_memory(shape, "plain") > 4 * shape.tokens * shape.types
+
+
+def test_a_record_says_what_has_translated(data, trained, tmp_path):
+    found = {}
+    for name, options in (("gpu", ()), ("cpu", ("--", "--cpu"))):
+        output = tmp_path / f"{name}.json"
+        selfteach("score", trained / "checkpoint_best.pt", data, "-o", output, *options)
+        found[name] = json.loads(output.read_text())["hardware"]
+    assert found["gpu"] == torch.cuda.get_device_name()
+    assert found["cpu"].endswith(" threads")

@@ -10,6 +10,7 @@ import torch
 from conftest import selfteach, train
 from tiny import TYPES, build, checkpoint_of
 
+from selfteach_fairseq import checkpoint
 from selfteach_fairseq.cli import main
 from selfteach_fairseq.importance_run import of_checkpoint
 
@@ -170,6 +171,16 @@ def test_what_is_refused(data, trained, tmp_path, capsys, change, message):
     assert main(["importance", str(folder), *options]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line and not (tmp_path / "out").exists()
+
+
+def test_two_states_of_one_update(data, trained, tmp_path, capsys):
+    other = checkpoint.load(trained / "checkpoint_last.pt")
+    other["model"]["encoder.layers.0.fc1.weight"] *= 1.1
+    checkpoint.save(other, tmp_path / "other.pt")
+    paths = [str(trained / "checkpoint_last.pt"), str(tmp_path / "other.pt")]
+    assert main(["importance", str(data), "--path", *paths, "-o", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has other weights than" in line and "name the checkpoints of one run" in line
 
 
 def test_checkpoints_of_different_depth(data, trained, tmp_path, capsys):

@@ -244,6 +244,19 @@ def test_tokens_ranked_first_are_counted():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_of_types_ranked_alike_the_first_counts(dtype):
+    """As fairseq's argmax has it; else all would be right of a model that knows nothing."""
+    (full,), weight, target = draw(tokens=33, students=0, dtype=dtype)
+    weight = weight.detach()
+    weight[1::2] = weight[: len(weight) // 2 * 2 : 2]  # each second type is like the one before
+    expected = (full.float() @ weight.float().t()).argmax(-1).eq(target).sum()
+    found = self_teaching_loss(full, [], weight, target, DEFAULT, 4).correct
+    assert found == expected > 0
+    nothing = self_teaching_loss(torch.zeros_like(full), [], weight, target, DEFAULT, 4)
+    assert nothing.correct == target.eq(0).sum()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("divergence", ["kl", "symmetric"])
 def test_a_student_equal_to_the_model_has_no_divergence(divergence, dtype):
     (full,), weight, target = draw(tokens=33, students=0, dtype=dtype)

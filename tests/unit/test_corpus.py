@@ -95,6 +95,14 @@ def test_the_page_has_the_tables_that_are_printed(tmp_path, capsys):
     assert ["torch", "2.13.0"] in page.tables[2]
 
 
+def test_the_page_says_what_was_given_to_fairseq_generate(tmp_path):
+    scored.write_record(tmp_path, "a", options="--prefix-size 100")
+    scored.write_record(tmp_path, "b")
+    assert main(["report", str(tmp_path)]) == 0
+    expected = ["options of fairseq-generate", "--prefix-size 100 (a 4x4)"]
+    assert expected in Page(tmp_path / "report.html").tables[2]
+
+
 def test_the_page_has_the_pictures_in_itself(tmp_path):
     scored.make(tmp_path)
     assert main(["report", str(tmp_path)]) == 0
@@ -125,7 +133,7 @@ def test_nothing_in_a_record_becomes_markup(tmp_path):
     evil = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&amp;"
     fields = ("system", "bleu_signature", "corpus", "hardware", "subset", "source", "target")
     scored.write_record(tmp_path, "a", **dict.fromkeys(fields, evil), versions={evil: evil})
-    scored.write_record(tmp_path, "b", hardware="\ud800\x1b", corpus=5)
+    scored.write_record(tmp_path, "b", hardware="\ud800\x1b", corpus=5, bleu_signature=evil)
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/train-<b>-seed1.log").write_text(scored.validation(100, nll_loss=3))
     (tmp_path / "importance").mkdir()

@@ -73,6 +73,17 @@ def test_switched_off_it_is_fairseqs_criterion(extra):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_a_model_that_knows_nothing_is_as_right_as_fairseq_says():
+    """Its types are ranked alike, and the first one counts as its answer."""
+    correct = []
+    for model, criterion in (build("--report-accuracy"), build("--report-accuracy", **PLAIN)):
+        torch.nn.init.zeros_(model.decoder.output_projection.weight)
+        sample = batch()
+        sample["target"][:, 0] = 0  # the first type
+        correct.append(int(step(model, criterion, sample)[1]["n_correct"]))
+    assert correct[0] == correct[1] == len(sample["target"])
+
+
 def test_the_kl_moves_the_student_only_if_so_asked():
     """Invariant 3: with a stop-gradient, layers above the student learn from the CE alone."""
     kl_only = ("--student-ce", 0, "--kl-gradient", "student")

@@ -48,6 +48,13 @@ def test_a_pair_of_the_release(archive, tmp_path, language, capsys):
     assert ("6,750" in capsys.readouterr().out) == (language == "de")
 
 
+def test_a_byte_order_mark_is_no_text():
+    """It would stand before the first tag of a file, which then were a sentence."""
+    (content, *_) = files_of("de").values()
+    marked = iwslt14_markup.training(b"\xef\xbb\xbf" + content, "train")
+    assert marked == iwslt14_markup.training(content, "train")
+
+
 def test_a_pairs_own_archive_in_lower_case(tmp_path):
     path = tmp_path / "de-en.tgz"
     path.write_bytes(pair_archive("de", files_of("de")))

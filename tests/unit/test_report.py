@@ -54,6 +54,8 @@ def error_of(path, capsys, command="report"):
         *(("training_seconds", value) for value in ("", [], False, "1 h")),
         *(("bleu_signature", value) for value in (None, 5, "a\nb", "\ud800")),
         *(("system", value) for value in (["x"], "a\x1b[2J")),
+        *(("options", value) for value in (["--cpu"], None, 5)),
+        ("tokenizer", ["zh"]),
         *(("versions", value) for value in (None, "2.13", {"torch": ["2.13"]})),
         ("more", [[[1]]]),
     ],
@@ -97,7 +99,8 @@ def test_any_record_gives_a_table_or_one_line(tmp_path_factory, name, value):
     except ValueError as error:
         assert str(path) in str(error)
         return
-    assert len(report.tables([record, RECORD | {"system": "other"}]).split("\n")) == 11
+    other = {"system": "other", "bleu_signature": record["bleu_signature"]}
+    assert len(report.tables([record, RECORD | other]).split("\n")) == 11
     report.write_csv([record], folder / "all.csv")
 
 
@@ -136,6 +139,9 @@ def test_translations_beside_a_source(tmp_path, capsys):
     assert all(
         f"{name:8}  {line}" in printed for name in ("source", "a record") for line in sentences
     )
+    source.write_bytes(b"\xef\xbb\xbf" + source.read_bytes())
+    assert main(words) == 0
+    assert capsys.readouterr().out == printed
     for content, message in (
         (b"one\n", "a record: 1 translations of 3 sentences"),
         (b"\xff\n" * 3, "a record.hyp.txt: is not UTF-8 (byte 0)"),
@@ -157,3 +163,38 @@ def test_seeds_of_one_system_are_one_row(tmp_path, capsys):
     row = capsys.readouterr().out.splitlines()[2]
     cells = [cell.strip() for cell in row.split("|")]
     assert cells[1:3] == ["plain", "6x3"] and cells[4:6] == ["3", "32.0 ± 2.0"]
+
+
+@pytest.mark.parametrize("name", ["bleu_signature", "bleu_lc_signature", "chrf_signature"])
+@pytest.mark.parametrize("of_folder", [False, True])
+def test_scores_that_do_not_count_the_same_stand_in_no_table(tmp_path, capsys, name, of_folder):
+    texts = ("tok:13a", "tok:zh")
+    paths = [written(tmp_path, {**RECORD, name: text}, f"{text}.json") for text in texts]
+    words = [str(tmp_path)] if of_folder else [str(path) for path in paths]
+    assert main(["report", *words]) == 1
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert printed.out == "" and not (tmp_path / "report.html").exists()
+    assert f"tok:13a has the {name} tok:13a and tok:zh tok:zh" in line
+    assert "the same --tokenizer" in line
+
+
+def test_options_of_fairseq_generate_stand_below_the_tables(tmp_path, capsys):
+    prefix = {"options": "--prefix-size 100", "encoder_layers": 2}
+    for options, expected in (
+        ([{}, {"options": ""}], []),
+        ([{"options": "--cpu"}] * 2, ["fairseq-generate: --cpu"]),
+        ([{}, prefix, prefix], ["fairseq-generate: --prefix-size 100 (plain 2x3)"]),
+        (
+            [{"options": "--cpu"}, prefix],
+            [
+                "fairseq-generate: --cpu (plain 6x3)",
+                "fairseq-generate: --prefix-size 100 (plain 2x3)",
+            ],
+        ),
+    ):
+        records = [{**RECORD, "system": "plain", **fields} for fields in options]
+        paths = [str(written(tmp_path, r, f"{i}.json")) for i, r in enumerate(records)]
+        assert main(["report", *paths]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[lines.index("BLEU: nrefs:1|case:mixed") + 1 :] == expected

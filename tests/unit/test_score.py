@@ -10,6 +10,7 @@ from tiny import build, checkpoint_of
 from selfteach_fairseq import score
 from selfteach_fairseq.cli import main
 from selfteach_fairseq.commands.score import _about
+from selfteach_fairseq.data import languages
 from selfteach_fairseq.generate import Hypothesis, Output
 
 
@@ -33,6 +34,7 @@ DICTIONARIES = {
     "text for a count": (TYPES.replace(b"t5 1", b"t5 x"), "is no dictionary"),
     "the same twice": (TYPES + b"t5 1\n", "is no dictionary (Duplicate word"),
     "not UTF-8": (TYPES.replace(b"t5", b"t\xff"), "is no dictionary (Incorrect encoding"),
+    "a byte order mark": (b"\xef\xbb\xbf" + TYPES, "begins with a byte order mark"),
     "a line of 10 MB": (b"t" * 10_000_000, "is no dictionary"),
 }
 
@@ -50,7 +52,7 @@ def test_dictionaries_that_do_not_fit(state, tmp_path, capsys, content, message)
     assert f"{data}/dict.en.txt: {message}" in line
 
 
-@pytest.mark.parametrize("language", [5, ["xx"], "../xx", "x\ny", "-x", ""])
+@pytest.mark.parametrize("language", [5, ["xx"], "../xx", "@x", ".x", "x\ny", "-x", ""])
 def test_languages_that_are_none(state, tmp_path, capsys, language):
     model = saved(state, language, tmp_path)
     for name in ("dict.en.txt", "dict.5.txt", "dict.-x.txt"):
@@ -70,11 +72,47 @@ def test_the_length_penalty_is_the_best_on_validation_text():
         said = {i: [both[0], both[1]._replace(text=text)] for i, text in enumerate(words)}
         return Output(said, dict(enumerate(words)), {})
 
-    best, noted = score._choose([0.2, 1.0, 1.4], generate, 5, ["--beam", "5"])
+    best, noted = score._choose([0.2, 1.0, 1.4], generate, 5, "13a", ["--beam", "5"])
     assert best == 1.0 and noted["lenpen_of"] == "0.2,1.0,1.4" and noted["lenpen_valid_bleu"] > 99
     assert asked == [("valid", ["--lenpen", "0", "--nbest", "5", "--beam", "5"])]
-    assert score._choose([0.2, 0.3], generate, 5, [])[1]["lenpen_valid_bleu"] == 0
-    assert score._choose([0.8], None, 5, []) == (0.8, {})
+    assert score._choose([0.2, 0.3], generate, 5, "13a", [])[1]["lenpen_valid_bleu"] == 0
+    assert score._choose([0.8], None, 5, "13a", []) == (0.8, {})
+
+
+def test_the_length_penalty_is_chosen_by_the_tokens_that_are_scored():
+    """Of sentences without spaces 13a makes a token each, and all penalties would be worth 0."""
+    sentences = [f"我们今天去看{word}的房子。" for word in ("他", "老师", "朋友")]
+
+    def generate(subset, options):
+        said = [[Hypothesis(s[1:5], -2.0, 2), Hypothesis(s[:-1], -9.0, 9)] for s in sentences]
+        return Output(dict(enumerate(said)), dict(enumerate(sentences)), {})
+
+    best, noted = score._choose([0.5, 1.5], generate, 5, "zh", [])
+    assert best == 1.5 and noted["lenpen_valid_bleu"] > 85
+    best, noted = score._choose([0.5, 1.5], generate, 5, "13a", [])
+    assert (best, noted["lenpen_valid_bleu"]) == (0.5, 0)
+
+
+def test_a_search_without_targets_chooses_nothing():
+    def generate(subset, options):
+        return Output({0: [Hypothesis("a", -2.0, 2)]}, {}, {})
+
+    with pytest.raises(ValueError, match="the references are empty"):
+        score._choose([0.5, 1.5], generate, 5, "13a", [])
+
+
+@pytest.mark.parametrize("code", ["sr@latin", "ca@valencia", "zh_CN.GB18030", "zh-Hant", "x"])
+def test_languages_are_named_as_locales_are(tmp_path, code):
+    for language in (code, "en"):
+        (tmp_path / f"dict.{language}.txt").write_bytes(TYPES)
+    assert languages({"source_lang": code, "target_lang": "en"}, tmp_path) == (code, "en")
+
+
+def test_the_hardware_is_what_translates(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    assert score.hardware() == "a GPU"
+    assert score.hardware(cpu=True).endswith(" threads")
 
 
 def test_what_is_no_list_of_length_penalties(capsys):

@@ -19,10 +19,10 @@ def scored(tmp_path):
     """Writes a record whose translations have so many words wrong; returns its path."""
     (tmp_path / "references").write_text("".join(f"{line}\n" for line in LINES))
 
-    def scored(system, layers, wrong, seed="1"):
+    def scored(system, layers, wrong, seed="1", **fields):
         path = tmp_path / f"{system}-{layers}-{seed}.json"
         record = {**RECORD, "system": system, "seed": seed}
-        record |= {"encoder_layers": layers, "decoder_layers": layers}
+        record |= {"encoder_layers": layers, "decoder_layers": layers, **fields}
         path.write_text(json.dumps(record))
         rng, lines = random.Random(f"{system} {seed}"), []
         for line in LINES:
@@ -48,6 +48,8 @@ def table(capsys):
     """The rows that are printed, by system and layers."""
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 100 for line in lines)
+    *lines, nothing, counted = lines
+    assert nothing == "" and counted.startswith("BLEU: nrefs:1|bs:1000|")
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     return {tuple(row[:2]): dict(zip(cells[0], row, strict=True)) for row in cells[2:]}
 
@@ -126,3 +128,36 @@ def test_what_cannot_be_compared_is_said_in_one_line(tmp_path, scored, capsys):
     (tmp_path / "a-2-1.hyp.txt").write_text("one line\n")
     assert run(tmp_path, [base, other])[0] == 1
     assert "1 translations, 60 references" in capsys.readouterr().err
+
+
+def test_the_tokens_are_those_of_the_records(tmp_path, scored):
+    """Of sentences without spaces 13a makes a token each: none is right, and nothing differs."""
+    chinese = {"tokenizer": "zh", "bleu_signature": "nrefs:1|tok:zh"}
+    paths = [scored("plain@2", 2, 4, **chinese), scored("a", 2, 2, **chinese)]
+    together = str.maketrans(
+        "abcdefghijklmnopqrstuvwxyz ", "".join(map(chr, range(0x4E00, 0x4E1B)))
+    )
+    for path in (tmp_path / "references", *tmp_path.glob("*.hyp.txt")):
+        path.write_text(path.read_text().translate(together))
+    code, (row,) = run(tmp_path, paths)
+    assert code == 0 and "|tok:zh|" in row["bleu_signature"]
+    assert 50 < float(row["base_bleu"]) < float(row["bleu"]) < 99 and float(row["p"]) < 0.05
+
+
+def test_what_does_not_count_the_same_is_not_compared(tmp_path, scored, capsys):
+    paths = [scored("plain@2", 2, 4), scored("a", 2, 2, bleu_signature="nrefs:1|tok:zh")]
+    code, rows = run(tmp_path, paths)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (code, rows) == (1, []) and "nrefs:1|tok:zh" in line and "same --tokenizer" in line
+
+
+def test_references_with_a_byte_order_mark_and_without_text(tmp_path, scored, capsys):
+    paths = [scored("plain@2", 2, 4), scored("a", 2, 2)]
+    expected = run(tmp_path, paths)
+    references = tmp_path / "references"
+    for path in (references, *tmp_path.glob("*.hyp.txt")):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert run(tmp_path, paths) == expected
+    references.write_text("\n" * 60)
+    assert run(tmp_path, paths)[0] == 1
+    assert "the references are empty" in capsys.readouterr().err
