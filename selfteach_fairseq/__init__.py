@@ -6,7 +6,10 @@ Importing this package, as fairseq's `--user-dir` does, registers the architectu
 """
 
 # compat comes first: it refuses a fairseq that the others can't be built on.
-from . import compat, criterion, finite, model, resume, task  # noqa: F401
+from . import compat  # noqa: F401
+
+# isort: split
+from . import architectures, criterion, finite, resume, task  # noqa: F401
 from .baselines import r_drop, word_level  # noqa: F401
 
 __version__ = "0.1.0"
