@@ -17,7 +17,7 @@ def of_model(name):
 
 
 def _setting_of_model(name, *, _root_):
-    return getattr(_root_.get("model"), name, None)
+    return getattr(OmegaConf.select(_root_, "model"), name, None)
 
 
 OmegaConf.register_new_resolver("setting_of_model", _setting_of_model, replace=True)
