@@ -5,11 +5,11 @@ Importing this package, as fairseq's `--user-dir` does, registers the architectu
 `translation_selfteach`, and the baselines' criteria `word_level_distillation` and `r_drop`.
 """
 
-# First: it refuses a fairseq that the others can't be built on.
+# compat comes first: it refuses a fairseq that the others can't be built on.
 from . import compat  # noqa: F401
 
 # isort: split
-from . import amp, criterion, finite, model, resume, task  # noqa: F401
+from . import amp, architectures, criterion, finite, resume, task  # noqa: F401
 from .baselines import r_drop, word_level  # noqa: F401
 
 __version__ = "0.1.0"

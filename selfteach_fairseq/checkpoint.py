@@ -19,9 +19,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from .files import whole
 from .sound import (
+    NOT_LEARNT,
     CheckpointError,
     check_extent,
     check_fits,
+    check_numbers,
     check_structure,
     check_tensors,
     is_transformer,
@@ -35,18 +37,20 @@ _EMBEDDINGS = (
     "decoder.embed_tokens.weight",
     "decoder.output_projection.weight",
 )
-_NOT_LEARNT = ("version", "_float_tensor")
 _ZIP = b"PK\x03\x04"
 
 
-def load(path):
+def load(path, any_size=False):
     """Read a checkpoint as plain data.
+
+    Args:
+        any_size: also if its model is larger than what this package builds
 
     Returns: the checkpoint, with its settings under `cfg` even if it is so old as to have them
         under `args`; equal embeddings are one tensor.
-    Raises: CheckpointError if there is no sound fairseq checkpoint in the file.
+    Raises: CheckpointError if there is no sound one in the file, LimitError if it is too large.
     """
-    return _as_current(read(path), path)
+    return _as_current(read(path), path, any_size)
 
 
 def read(path):
@@ -105,7 +109,7 @@ def _fault(path, size):
     return f"damaged ({damaged}): copy it again" if damaged else None
 
 
-def _as_current(state, path):
+def _as_current(state, path, any_size):
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise CheckpointError(f"{path}: holds no fairseq model")
     try:
@@ -123,9 +127,10 @@ def _as_current(state, path):
         if is_transformer(state["cfg"]["model"]):
             layers = depth(state["model"])
             layers = {"encoder": layers.encoder_layers, "decoder": layers.decoder_layers}
-            check_fits(state["cfg"]["model"], state["model"], layers)
+            check_numbers(state["model"])
+            check_fits(state["cfg"]["model"], state["model"], layers, any_size)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
     except Exception:  # whatever a foreign structure breaks in fairseq's upgrade
         raise CheckpointError(f"{path}: lacks settings that fairseq's checkpoints have") from None
     tie_embeddings(state["model"])
@@ -194,7 +199,7 @@ def depth(model):
 
 def parameters(model):
     """How many numbers there are to learn in a state_dict, tied ones counted once."""
-    distinct = {id(t): t.numel() for name, t in model.items() if not name.endswith(_NOT_LEARNT)}
+    distinct = {id(t): t.numel() for name, t in model.items() if not name.endswith(NOT_LEARNT)}
     return sum(distinct.values())
 
 
@@ -202,7 +207,7 @@ def digest(model):
     """Of the bytes of a state_dict's weights: the same of copies."""
     found = hashlib.sha256()
     for name, tensor in sorted(model.items()):
-        if name.endswith(_NOT_LEARNT):
+        if name.endswith(NOT_LEARNT):
             continue
         found.update(name.encode())
         found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())

@@ -1,9 +1,26 @@
 """Settings that can't work with a student, refused at start: each error names the way out."""
 
 from fairseq.models import ARCH_MODEL_REGISTRY
+from omegaconf import OmegaConf
 
 from .model import TransformerSelfteachModel
 from .student import Student, parse_students
+
+
+def of_model(name):
+    """A setting of the model as the default of a criterion's: None if the model has none such.
+
+    fairseq resolves interpolations before any code of ours runs, and II("model...") would end in an
+    error of OmegaConf for other architectures.
+    """
+    return f"${{setting_of_model:{name}}}"
+
+
+def _setting_of_model(name, *, _root_):
+    return getattr(OmegaConf.select(_root_, "model"), name, None)
+
+
+OmegaConf.register_new_resolver("setting_of_model", _setting_of_model, replace=True)
 
 
 def students_of(cfg):
@@ -11,7 +28,7 @@ def students_of(cfg):
 
     Raises: ValueError if it is malformed, or names one that is no part of the model.
     """
-    full = Student(cfg.encoder_layers, cfg.decoder_layers)
+    full = Student(int(cfg.encoder_layers), int(cfg.decoder_layers))
     if cfg.student_layers is None:
         half = Student(*(max(1, layers // 2) for layers in full))
         if half == full:

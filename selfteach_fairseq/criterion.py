@@ -19,7 +19,7 @@ from fairseq.dataclass import ChoiceEnum
 from fairseq.logging import metrics
 from omegaconf import II
 
-from .checks import check, students_of
+from .checks import check, of_model, students_of
 from .losses import Objective, self_teaching_loss
 
 
@@ -72,12 +72,12 @@ class SelfteachCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
     )
     # Settings of others, for the checks at the start.
     arch: str = II("model._name")
-    encoder_layers: int = II("model.encoder_layers")
-    decoder_layers: int = II("model.decoder_layers")
-    encoder_layerdrop: float = II("model.encoder_layerdrop")
-    decoder_layerdrop: float = II("model.decoder_layerdrop")
-    adaptive_softmax_cutoff: Any = II("model.adaptive_softmax_cutoff")
-    quant_noise_scalar: float = II("model.quant_noise_scalar")
+    encoder_layers: Optional[str] = of_model("encoder_layers")  # no number in every architecture
+    decoder_layers: Optional[str] = of_model("decoder_layers")
+    encoder_layerdrop: Any = of_model("encoder_layerdrop")
+    decoder_layerdrop: Any = of_model("decoder_layerdrop")
+    adaptive_softmax_cutoff: Any = of_model("adaptive_softmax_cutoff")
+    quant_noise_scalar: Any = of_model("quant_noise_scalar")
     ddp_backend: str = II("distributed_training.ddp_backend")
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 

@@ -10,6 +10,7 @@ from fairseq.tasks.translation import load_langpair_dataset
 
 from .sound import CheckpointError, one_line
 
+_WITH_LANGUAGE_TOKENS = ("translation_multi_simple_epoch", "translation_from_pretrained_bart")
 _LANGUAGE = re.compile(r"\w[\w@.-]*")  # sr@latin, zh_CN.GB2312
 
 
@@ -21,8 +22,15 @@ def languages(task, data):
         data: folder of fairseq-preprocess
 
     Returns: (source, target)
-    Raises: CheckpointError if the folder has no dictionaries of them.
+    Raises: CheckpointError if the folder has no dictionaries of them, or the task is one that puts
+        tokens of its own into the text.
     """
+    if task.get("_name") in _WITH_LANGUAGE_TOKENS:
+        raise CheckpointError(
+            f"the checkpoint is of --task {task['_name']}, which puts language tokens into the "
+            "text and the dictionaries: cut it with truncate, and translate with that task's "
+            "fairseq-generate"
+        )
     source, target = task.get("source_lang"), task.get("target_lang")
     if (not source or not target) and Path(data).is_dir():
         source, target = infer_language_pair(str(data))

@@ -5,26 +5,27 @@ import hashlib
 import io
 import json
 import os
-from contextlib import contextmanager
+import secrets
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 
 @contextmanager
 def whole(path):
     """A binary file to write into, which takes the name `path` once all of it is on the disk.
 
+    Who may read it is for the umask to say, as of any new file.
+
     Raises: OSError, with one line, if it can't be written; then `path` is what it was.
     """
     path = Path(path)
-    partial = None
+    # Not by tempfile, whose files are their owner's alone.
+    partial = path.with_name(f"{path.name}{secrets.token_hex(4)}")
     try:
-        with NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-            partial = Path(file.name)
+        with open(partial, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        partial.chmod(0o644)
         partial.replace(path)
     except (OSError, RuntimeError) as error:
         # torch.save says of a full disk how many bytes it misses, in a RuntimeError.
@@ -33,8 +34,8 @@ def whole(path):
             raise
         raise OSError(f"{path}: can't be written: {cause.strerror}") from None
     finally:
-        if partial:
-            partial.unlink(missing_ok=True)
+        with suppress(OSError):  # it has another name now, or was never there
+            partial.unlink()
 
 
 def read_json(path):

@@ -5,6 +5,7 @@ Two of fairseq's functions are wrapped here at run time, each for the fault that
 
 import math
 import re
+from pathlib import Path
 
 from fairseq import checkpoint_utils
 from fairseq.trainer import Trainer
@@ -49,10 +50,14 @@ def _save_checkpoint(cfg, trainer, epoch_itr, val_loss):
 
 
 def _diverged(trainer, what):
+    folder = Path(trainer.cfg.checkpoint.save_dir)
+    if any(folder.glob(f"checkpoint*{trainer.checkpoint_suffix}.pt")):
+        way_out = f"{folder} has the checkpoints from before: go on from there"
+    else:
+        way_out = f"{folder} has no checkpoint yet: start anew"
     return SystemExit(
         f"training diverged: {what.rstrip('.')}, after update {trainer.get_num_updates()}. "
-        f"{trainer.cfg.checkpoint.save_dir} has the checkpoints from before: go on from there with "
-        "a lower --lr, a smaller --clip-norm or more --warmup-updates"
+        f"{way_out} with a lower --lr, a smaller --clip-norm or more --warmup-updates"
     )
 
 

@@ -123,9 +123,18 @@ class Gradual:
         _run(stage.command(self.data, folder, start), folder / "train.log", lock)
 
     def _finish(self, number, stage, start):
-        """Cuts what the stage has trained. Returns: what it cost and reached."""
+        """Cuts what the stage has trained. Returns: what it cost and reached.
+
+        Raises: ValueError if it has never been validated.
+        """
         folder = stage_folder(self.folder, number, stage.full)
-        state = checkpoint.load(folder / "checkpoint_best.pt")
+        best = folder / "checkpoint_best.pt"
+        if not best.exists():
+            raise ValueError(
+                f"{folder}: has ended without a validation: lower --validate-interval or "
+                "--validate-after-updates, or let it train longer, in another --save-dir"
+            )
+        state = checkpoint.load(best)
         depths = [stage.full, stage.student] if number == 1 else [stage.student]
         for depth in depths:
             checkpoint.save(truncate(state, first_layers(depth)), self.model(depth))

@@ -5,62 +5,22 @@ Shapes: B batch, S source length, T target length, C features, V types.
 
 import copy
 from argparse import Namespace
-from dataclasses import field, fields, make_dataclass
-from typing import Optional
 
 import torch
-from fairseq.dataclass import FairseqDataclass
 from fairseq.dataclass.utils import gen_parser_from_dataclass
-from fairseq.models import register_model, register_model_architecture
-from fairseq.models.transformer import (
-    TransformerConfig,
-    TransformerModelBase,
-    base_architecture,
-    tiny_architecture,
-    transformer_iwslt_de_en,
-    transformer_wmt_en_de,
-)
-from fairseq.models.transformer.transformer_config import (
-    DecoderConfig,
-    EncDecBaseConfig,
-    QuantNoiseConfig,
-)
+from fairseq.models import register_model
+from fairseq.models.transformer import TransformerConfig, TransformerModelBase
 from omegaconf import OmegaConf
 from torch import nn
 
+from .config import FROM_EMBED_DIM, TransformerSelfteachConfig
 from .student import Student
 
-_NESTED = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
-# Their defaults are interpolations into the nested config; the architectures fill them in.
-_FROM_EMBED_DIM = ("decoder_input_dim", "decoder_output_dim")
-# fairseq itself cannot train with these: it splits as a string what it has parsed as a list.
-_BROKEN = ("encoder_layers_to_keep", "decoder_layers_to_keep")
-
-
-def _flat_fields():
-    """TransformerConfig's fields with the nested ones laid flat, as its command line names them.
-
-    The nested config itself can't be registered: fairseq's override parser chokes on it.
-    """
-    for outer in fields(TransformerConfig):
-        inner_fields = fields(_NESTED[outer.name]) if outer.name in _NESTED else [outer]
-        for inner in inner_fields:
-            name = inner.name if inner is outer else f"{outer.name}_{inner.name}"
-            if inner.name == "_name" or name in _BROKEN:
-                continue
-            if name in _FROM_EMBED_DIM:
-                yield name, Optional[int], field(default=None, metadata=inner.metadata)
-            else:
-                yield name, inner.type, field(default=inner.default, metadata=inner.metadata)
-
-
-TransformerSelfteachConfig = make_dataclass(
-    "TransformerSelfteachConfig", _flat_fields(), bases=(FairseqDataclass,)
-)
+MODEL = "selfteach"
 
 
 # Not under an architecture's name: registering a config also claims the architecture so named.
-@register_model("selfteach", dataclass=TransformerSelfteachConfig)
+@register_model(MODEL, dataclass=TransformerSelfteachConfig)
 class TransformerSelfteachModel(TransformerModelBase):
     """A Transformer whose forward() can also return what its first layers alone would say."""
 
@@ -77,7 +37,7 @@ class TransformerSelfteachModel(TransformerModelBase):
                 "--base-layers puts layers of another kind between the decoder's: leave it out"
             )
         flat = OmegaConf.to_container(cfg) if OmegaConf.is_config(cfg) else vars(cfg)
-        for name in _FROM_EMBED_DIM:
+        for name in FROM_EMBED_DIM:
             flat[name] = flat[name] or flat["decoder_embed_dim"]
         return super().build_model(TransformerConfig.from_namespace(Namespace(**flat)), task)
 
@@ -167,8 +127,7 @@ class TransformerSelfteachModel(TransformerModelBase):
         blocks = sorted(ends, key=ends.get, reverse=True)
         memories = [self._memory(encoder_out, depth) for depth in blocks]
 
-        _, extra = _first_layers(decoder, 0)(prev_output_tokens, features_only=True)
-        embedded = extra["inner_states"][0]  # (T, B, C)
+        embedded = self._embed(prev_output_tokens)
         inner_states = [embedded]
         x = embedded.repeat(1, len(blocks), 1)
         memory = torch.cat(memories, dim=1)
@@ -198,6 +157,20 @@ class TransformerSelfteachModel(TransformerModelBase):
                     outputs[model] = self._features(of_depth[model.encoder_layers])
         return outputs, inner_states
 
+    def _embed(self, prev_output_tokens):
+        """What the first decoder layer takes, (T, B, C): fairseq has it within a whole pass."""
+        decoder = self.decoder
+        x = decoder.embed_scale * decoder.embed_tokens(prev_output_tokens)
+        if decoder.quant_noise is not None:
+            x = decoder.quant_noise(x)
+        if decoder.project_in_dim is not None:
+            x = decoder.project_in_dim(x)
+        if decoder.embed_positions is not None:
+            x += decoder.embed_positions(prev_output_tokens)
+        if decoder.layernorm_embedding is not None:
+            x = decoder.layernorm_embedding(x)
+        return decoder.dropout_module(x).transpose(0, 1)
+
     def _memory(self, encoder_out, encoder_layers):
         """What the encoder's first layers alone would return, (S, B, C)."""
         if encoder_layers == len(self.encoder.layers):
@@ -225,19 +198,3 @@ def _first_layers(stack, layers):
     cut.layers = nn.ModuleList([stack.layers[i] for i in range(layers)])
     cut.num_layers = layers
     return cut
-
-
-def _register_architecture(name, stock_architecture):
-    def architecture(args):
-        # fairseq's parser takes --bf16 for a TPU's; architectures are applied right after it.
-        if getattr(args, "bf16", False):
-            args.tpu = False
-        stock_architecture(args)
-
-    register_model_architecture("selfteach", name)(architecture)
-
-
-_register_architecture("transformer_selfteach", base_architecture)
-_register_architecture("transformer_selfteach_iwslt_de_en", transformer_iwslt_de_en)
-_register_architecture("transformer_selfteach_wmt_en_de", transformer_wmt_en_de)
-_register_architecture("transformer_selfteach_tiny", tiny_architecture)

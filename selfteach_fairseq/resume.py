@@ -6,21 +6,24 @@ are wrapped here at run time, each for the fault that its wrapper names.
 
 import logging
 import os
+import re
 import shutil
 import sys
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 
 from .checkpoint import load
-from .sound import CheckpointError, one_line
+from .sound import CheckpointError, LimitError, one_line
 
 logger = logging.getLogger(__name__)
 
-_LAST = "checkpoint_last.pt"
+_LAST = "checkpoint_last.pt"  # what fairseq takes for no --restore-file at all
+_FINE_TUNING, _CONTINUING = "--finetune-from-model", "--continue-once"
 _PATIENCE = "early_stopping"
 _LIKE_PARAMETERS = {"exp_avg", "exp_avg_sq", "momentum_buffer"}
 
@@ -67,9 +70,10 @@ def _load_checkpoint(cfg, trainer, **options):
     Raises: SystemExit, with one line, if the file is damaged and there is none to replace it, or
         if it is of another model; and without an error if it is of a training that has ended.
     """
-    path = _path(cfg)
+    source = _source(cfg, trainer.checkpoint_suffix)
+    path = source.path
     if trainer.data_parallel_rank == 0 and path.exists():
-        _repair(path)
+        _repair(source, trainer.checkpoint_suffix)
     if trainer.data_parallel_world_size > 1:
         torch.distributed.barrier(group=trainer.data_parallel_process_group)
     if not hasattr(trainer.task, "get_checkpoint_dict"):
@@ -94,10 +98,10 @@ def _load_checkpoint(cfg, trainer, **options):
             f"{path}: does not fit this training ({why}): use the settings and the data that it "
             "was made with, or another --save-dir"
         ) from None
-    is_new = path == Path(cfg.finetune_from_model or "")
+    is_new = source.option == _FINE_TUNING
     if extra_state and not (is_new or cfg.reset_meters or cfg.reset_optimizer):
         _early_stopping().update(extra_state.get(_PATIENCE, {}))
-        if _has_ended(trainer):
+        if _has_ended(trainer, _updates(trainer, source)):
             logger.info(f"{path}: this training has come to its end, there is nothing left to do")
             raise SystemExit
     return extra_state, epoch_itr
@@ -114,10 +118,22 @@ def _check_optimizer(optimizer):
                     raise ValueError(f"its optimizer's {name} is {kept}, not {wanted}")
 
 
-def _has_ended(trainer):
+def _updates(trainer, source):
+    """How many there have been: without the optimizer's state fairseq counts from 0 again."""
+    if trainer.get_num_updates():
+        return trainer.get_num_updates()
+    there = trainer._optim_history[-1]["num_updates"]
+    logger.warning(
+        f"{source.path}: has no optimizer's state (--no-save-optimizer-state): after {there} "
+        "updates, the optimizer, its learning rate and the count of updates start anew"
+    )
+    return there if source.option in (None, _CONTINUING) else 0
+
+
+def _has_ended(trainer, updates):
     patience, most = trainer.cfg.checkpoint.patience, trainer.cfg.optimization.max_update
     in_vain = _early_stopping().get("num_runs", 0)
-    return 0 < patience <= in_vain or 0 < most <= trainer.get_num_updates()
+    return 0 < patience <= in_vain or 0 < most <= updates
 
 
 @contextmanager
@@ -149,33 +165,60 @@ def _batches_of_the_first_epoch(trainer):
         del trainer.get_train_iterator
 
 
-def _path(cfg):
-    """The file that fairseq is going to load."""
-    last = Path(cfg.save_dir, _LAST)
+class _Source(NamedTuple):
+    """The file that fairseq is going to load, and the option that names it, if any does."""
+
+    path: Path
+    option: str | None
+
+
+def _source(cfg, suffix):
+    """As checkpoint_utils.load_checkpoint chooses it."""
+    last = Path(cfg.save_dir, f"checkpoint_last{suffix}.pt")
     if cfg.restore_file != _LAST:
-        return Path(cfg.restore_file)
-    if cfg.finetune_from_model and not last.exists():
-        return Path(cfg.finetune_from_model)
-    return last
+        path = Path(cfg.restore_file.replace(".pt", f"{suffix}.pt"))
+        return _Source(path, "--restore-file")
+    if last.exists():
+        return _Source(last, None)
+    if cfg.continue_once is not None:
+        return _Source(Path(cfg.continue_once), _CONTINUING)
+    if cfg.finetune_from_model is not None:
+        return _Source(Path(cfg.finetune_from_model), _FINE_TUNING)
+    return _Source(last, None)
 
 
-def _repair(path):
+def _repair(source, suffix):
+    """Puts a sound file in the place of a last one that is not."""
+    path, option = source
     try:
-        load(path)
+        load(path, any_size=True)
+    except LimitError as error:  # it may be sound: nothing replaces it
+        raise SystemExit(str(error)) from None
     except CheckpointError as error:
-        good = newest_sound(path.parent) if path.name == _LAST else None
+        good = (
+            newest_sound(path.parent, suffix)
+            if path.name == f"checkpoint_last{suffix}.pt"
+            else None
+        )
         if good is None:
-            raise SystemExit(f"{error}, or remove it to start anew") from None
+            way_out = f"name another with {option}" if option else "remove it to start anew"
+            raise SystemExit(f"{error}, or {way_out}") from None
         logger.warning(f"{error}. Going on from {good.name}")
         _copy_whole(good, path)
 
 
-def newest_sound(folder):
-    """The newest of fairseq's checkpoints that training can go on from, but the last; or None."""
-    paths = sorted(Path(folder).glob("checkpoint*.pt"), key=lambda path: path.stat().st_mtime_ns)
-    for path in reversed(paths):
+def newest_sound(folder, suffix=""):
+    """The newest of fairseq's checkpoints that training can go on from, but the last; or None.
+
+    Args:
+        suffix: `--checkpoint-suffix`, for a folder may have those of several runs
+    """
+    kinds = r"\d+|_\d+_\d+|_best|\.best_.+_-?[\d.]+"
+    name = re.compile(rf"checkpoint({kinds}){re.escape(suffix)}\.pt")
+    paths = [path for path in Path(folder).iterdir() if name.fullmatch(path.name)]
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
-            if path.name != _LAST and "last_optimizer_state" in load(path):
+            if "last_optimizer_state" in load(path, any_size=True):
                 return path
         except CheckpointError as error:
             logger.warning(str(error))

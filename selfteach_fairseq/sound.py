@@ -20,16 +20,22 @@ from .model import TransformerSelfteachModel
 
 _MOST_VALUES = {"cfg": 10_000, "args": 10_000}  # fairseq has about a thousand
 _MOST_VALUES_IN_ALL = 200_000  # the optimizer has a few for each parameter
-_MOST_POSITIONS = 2**26  # numbers in the tables of sinusoids, which no checkpoint has
+_MOST_POSITIONS = 2**30  # numbers in the tables of sinusoids, which no checkpoint has
 _MOST_TYPES = 2**20
 _LEAST_IN_LAYER = 12  # tensors
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+_UNSET = "._float_tensor"  # of older fairseqs: nothing reads it, and it holds what was in memory
+NOT_LEARNT = ("version", _UNSET)
 _LONGEST = 500  # characters of an error
 _PACKED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")
 
 
 class CheckpointError(ValueError):
     """A file that can't be used: says in one line what is wrong and what to do."""
+
+
+class LimitError(CheckpointError):
+    """A file with more than this package takes on, though it may be sound."""
 
 
 def one_line(error):
@@ -61,7 +67,7 @@ def lines_of(path):
 
 
 def check_extent(state):
-    """Raises: CheckpointError if the data are more than a checkpoint has, tensors aside."""
+    """Raises: LimitError if the data are more than a checkpoint has, tensors aside."""
     for part, most in _MOST_VALUES.items():
         _count(state.get(part), most)
     _count(state, _MOST_VALUES_IN_ALL)
@@ -69,7 +75,7 @@ def check_extent(state):
 
 def _count(data, most):
     if next(islice(_values(data), most, None), None) is not None:
-        raise CheckpointError(
+        raise LimitError(
             f"holds more than {most:,} values where fairseq has few: save it anew without"
         )
 
@@ -121,54 +127,64 @@ def check_tensors(model):
             raise CheckpointError(f"its {name} claims {tuple(tensor.shape)} out of {there} bytes")
 
 
+def check_numbers(model):
+    """Raises: CheckpointError unless a state_dict has finite floating-point numbers only."""
+    for name, tensor in model.items():
+        if tensor.dtype not in _DTYPES or not tensor.numel():
+            kind = f"{tuple(tensor.shape)} of {tensor.dtype}"
+            raise CheckpointError(f"its {name} is {kind}, not of floating-point numbers")
+        if not name.endswith(_UNSET) and not tensor.isfinite().all():
+            raise CheckpointError(
+                f"its {name} has numbers that are not finite, its training diverged: use one from "
+                "before"
+            )
+
+
 def is_transformer(settings):
     """Whether they are of fairseq's own Transformer, or this package's."""
     kinds = (TransformerModel, TransformerSelfteachModel)
     return ARCH_MODEL_REGISTRY.get(settings["_name"]) in kinds
 
 
-def check_fits(settings, model, layers):
-    """Whether a Transformer of these settings has a state_dict's names and shapes, all finite.
+def check_fits(settings, model, layers, any_size=False):
+    """Whether a Transformer of these settings has a state_dict's names and shapes.
 
     It is built without memory for its parameters, and fairseq loads the state_dict into it.
 
     Args:
         layers: how many encoder and decoder layers the state_dict has
+        any_size: also if it is larger than what this package builds
 
     Raises: CheckpointError if not.
     """
-    for name, tensor in model.items():
-        if tensor.dtype not in _DTYPES or not tensor.numel():
-            kind = f"{tuple(tensor.shape)} of {tensor.dtype}"
-            raise CheckpointError(f"its {name} is {kind}, not of floating-point numbers")
-        if not tensor.isfinite().all():
-            raise CheckpointError(
-                f"its {name} has numbers that are not finite, its training diverged: use one from "
-                "before"
-            )
     try:
         with warnings.catch_warnings(action="ignore"):  # of parameters that take no memory
-            built = _build(settings, model, layers)
-            tables = sum(table.numel() for table in built.buffers())
-            if tables > _MOST_POSITIONS:
-                raise ValueError(f"tables of {tables:,} numbers")
+            built = _build(settings, model, layers, any_size)
             built.load_state_dict(dict(model), strict=True)
+    except LimitError:
+        raise
     except Exception as error:  # whatever settings and names break in fairseq's code
         what = one_line(str(error).split(":\n")[-1]) or type(error).__name__
         raise CheckpointError(
             f"its settings and its model do not fit ({what}): copy it again from its training"
         ) from None
+    tables = sum(table.numel() for table in built.buffers())
+    if tables > _MOST_POSITIONS and not any_size:
+        raise LimitError(
+            f"has tables of {tables:,} numbers for its positions: lower its max_source_positions "
+            "and max_target_positions"
+        )
 
 
-def _build(settings, model, layers):
+def _build(settings, model, layers, any_size):
     wanted = [settings.get(f"{side}_layers", there) for side, there in layers.items()]
     if wanted != list(layers.values()):
         raise ValueError(f"{wanted} layers, and {list(layers.values())}")
     if _LEAST_IN_LAYER * sum(layers.values()) > len(model):
         raise ValueError(f"{list(layers.values())} layers out of {len(model)} tensors")
     sizes = [len(model[f"{side}.embed_tokens.weight"]) for side in layers]
-    if max(sizes) > _MOST_TYPES:
-        raise ValueError(f"{max(sizes):,} types")
+    if max(sizes) > _MOST_TYPES and not any_size:
+        raise LimitError(f"has {max(sizes):,} types, more than {_MOST_TYPES:,}: use subwords")
     dictionaries = {size: _dictionary(size) for size in sizes}  # of one size: the same
     task = TranslationTask(TranslationConfig(), *(dictionaries[size] for size in sizes))
     with torch.device("meta"):

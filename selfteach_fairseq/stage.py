@@ -31,7 +31,7 @@ class Stage(NamedTuple):
         """fairseq-train's command line; `start` is a checkpoint to take the weights from."""
         command = [
             *(sys.executable, "-m", "fairseq_cli.train", str(data)),
-            *(*self._saves(), *self._options()),
+            *(*self.saves(), *self._options()),
             *("--user-dir", str(Path(__file__).parent), "--save-dir", str(folder)),
             *("--criterion", "label_smoothed_ce_selfteach", "--student-layers", str(self.student)),
             *("--encoder-layers", str(self.full.encoder_layers)),
@@ -50,12 +50,42 @@ class Stage(NamedTuple):
     def metric(self):
         return f"student_{self.student}_nll_loss"
 
-    def _saves(self):
-        """fairseq keeps the best of the checkpoints that it saves, not of those it validates."""
-        every = value_of("--validate-interval-updates", self.options)
-        if every is None or value_of("--save-interval-updates", self.options) is not None:
+    def saves(self):
+        """Options that save at every validation: fairseq keeps the best of what it saves.
+
+        Raises: ValueError if the user's options validate without saving, or not at all.
+        """
+        after = self._number("--validate-after-updates") or 0
+        if self.updates and after > self.updates:
+            raise ValueError(
+                f"--validate-after-updates {after}: a stage of {self.updates} updates would never "
+                "be validated: lower it"
+            )
+        self._check_divides("--save-interval", "--validate-interval", 1)
+        every = self._number("--validate-interval-updates") or 0
+        if every < 1:
             return []
-        return ["--save-interval-updates", every, "--keep-interval-updates", "1"]
+        if self._number("--save-interval-updates") is None:
+            return ["--save-interval-updates", str(every), "--keep-interval-updates", "1"]
+        self._check_divides("--save-interval-updates", "--validate-interval-updates", every)
+        return []
+
+    def _check_divides(self, save, validate, default):
+        saved, validated = (self._number(flag) for flag in (save, validate))
+        saved, validated = default if saved is None else saved, validated or default
+        if saved < 1 or validated % saved:
+            raise ValueError(
+                f"{save} {saved}: the best of the validations, one every {validated} "
+                f"({validate}), would not always be saved: leave it out, or let it divide that"
+            )
+
+    def _number(self, flag):
+        """What a flag says, None without. Raises: ValueError if that is no number."""
+        value = value_of(flag, self.options)
+        try:
+            return None if value is None else int(value)
+        except ValueError:
+            raise ValueError(f"{flag} {value}: must be a number") from None
 
     def _options(self):
         """A learning rate that falls towards a last update reaches it at the stage's."""
@@ -78,8 +108,8 @@ def stages_of(depths, updates, patience, options, later_options):
         options: fairseq-train's, of all stages
         later_options: and of those after the first, which win over these
 
-    Raises: ValueError if the numbers of updates and stages differ, or for an option that the
-        schedule decides.
+    Raises: ValueError if the numbers of updates and stages differ, or for options that the
+        schedule decides, or by which it would cut another checkpoint than the best.
     """
     steps = list(pairwise(depths))
     updates = updates or [None]
@@ -91,7 +121,10 @@ def stages_of(depths, updates, patience, options, later_options):
             "write one number for all, or one for each"
         )
     refuse(_OURS, [*options, *later_options], "fairseq-train here: the schedule decides it")
-    return [
+    stages = [
         Stage(*step, number, patience, [*options, *(later_options if i else ())])
         for i, (step, number) in enumerate(zip(steps, updates, strict=True))
     ]
+    for stage in stages:
+        stage.saves()  # before the first one trains
+    return stages

@@ -5,10 +5,10 @@ from argparse import Namespace
 from itertools import pairwise
 
 import torch
-from fairseq.models import ARCH_CONFIG_REGISTRY
+from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_INV_REGISTRY
 
 from .checkpoint import depth, load, without_training_state
-from .sound import CheckpointError, is_transformer
+from .sound import NOT_LEARNT, CheckpointError, check_fits, is_transformer
 
 _LAYER = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.(.+)")
 _PLAIN_CRITERION = "label_smoothed_cross_entropy"
@@ -39,12 +39,13 @@ def truncate(state, keep, fp16=False):
     """The checkpoint of a stock `transformer` that has only some of a checkpoint's layers.
 
     Args:
-        state: a checkpoint as checkpoint.load() returns it, of this package's model or of any of
-            fairseq's own `transformer*` architectures
+        state: a checkpoint as checkpoint.load() returns it, of an architecture of this package's
+            model or of fairseq's model `transformer`
         keep: the numbers of the layers to keep, from 0 and rising, by "encoder" and "decoder"
         fp16: store the numbers in half precision
 
-    Raises: CheckpointError for another architecture or a choice of layers that isn't there.
+    Raises: CheckpointError for another architecture, a choice of layers that isn't there, or if
+        what is left would be no model that stock fairseq loads.
     """
     cut = without_training_state(state)
     settings = _stock_settings(cut["cfg"]["model"])
@@ -54,22 +55,27 @@ def truncate(state, keep, fp16=False):
         settings[f"{side}_layers"] = len(layers)
     cut["cfg"] = {**state["cfg"], **_stock_surroundings(state["cfg"]), "model": settings}
     cut["model"] = _keep_layers(state["model"], keep)
+    check_fits(settings, cut["model"], {side: len(layers) for side, layers in keep.items()})
     if fp16:
         _halve(cut["model"])
     return cut
 
 
 def _stock_settings(settings):
-    """The model's settings as those of fairseq's `transformer`, every one of them spelt out."""
+    """The model's settings as those of fairseq's `transformer`, every one of them spelt out.
+
+    What is missing, or null, was left to the architecture.
+    """
     name = settings["_name"]
     if not is_transformer(settings):
+        stock = ", ".join(ARCH_MODEL_INV_REGISTRY["transformer"])
         raise CheckpointError(
-            f"is of architecture {name}: only fairseq's transformer* and transformer_selfteach* "
-            "can be cut or scored"
+            f"is of architecture {name}: what can be cut or scored is transformer_selfteach*, or "
+            f"of fairseq's model transformer: {stock}"
         )
-    settings = Namespace(**settings)
-    ARCH_CONFIG_REGISTRY[name](settings)
-    settings = {**vars(settings), "_name": "transformer", "arch": "transformer"}
+    preset = Namespace(**{key: value for key, value in settings.items() if value is not None})
+    ARCH_CONFIG_REGISTRY[name](preset)
+    settings = {**settings, **vars(preset), "_name": "transformer", "arch": "transformer"}
     for side in ("encoder", "decoder"):
         settings[f"{side}_layerdrop"] = 0
         settings[f"{side}_layers_to_keep"] = None
@@ -120,7 +126,7 @@ def _keep_layers(model, keep):
 def _halve(model):
     halves = {}  # by tensor, so that tied ones stay tied
     for name, tensor in model.items():
-        if tensor.is_floating_point() and not name.endswith("version"):
+        if tensor.is_floating_point() and not name.endswith(NOT_LEARNT):
             if tensor.abs().max() > torch.finfo(torch.float16).max:
                 raise CheckpointError(f"{name} holds numbers too large for --fp16: leave it out")
             model[name] = halves.setdefault(id(tensor), tensor.half())

@@ -2,11 +2,11 @@
 
 import hashlib
 import http.client
+import secrets
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from text import CorpusError
 from tqdm import tqdm
@@ -34,9 +34,9 @@ def download(url: str, path: Path, way_out: str, md5: str | None = None) -> Path
         answer = urllib.request.urlopen(url, timeout=TIMEOUT)
     except (urllib.error.URLError, http.client.HTTPException, OSError) as why:
         raise CorpusError(f"cannot download {url} ({why}); {way_out}") from None
-    # A file of its own, for another download may be under way.
-    with answer, NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        fresh = Path(file.name)
+    # A file of its own, for another download may be under way; open to whom the umask says.
+    fresh = path.with_name(f"{path.name}{secrets.token_hex(4)}")
+    with answer, open(fresh, "xb") as file:
         try:
             _copy(answer, file, url, way_out)
             if md5 is not None and (got := md5_of(fresh)) != md5:
@@ -44,7 +44,6 @@ def download(url: str, path: Path, way_out: str, md5: str | None = None) -> Path
                 raise CorpusError(
                     f"{url} has md5 {got}, expected {md5} (kept as {kept}); {way_out}"
                 )
-            fresh.chmod(0o644)
             fresh.replace(path)
         finally:
             fresh.unlink(missing_ok=True)

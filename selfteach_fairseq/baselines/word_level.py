@@ -12,8 +12,9 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
 )
 from fairseq.models import build_model
-from omegaconf import II, OmegaConf
+from omegaconf import OmegaConf
 
+from ..checks import of_model
 from ..sound import CheckpointError
 from ..truncate import load_stock
 from .divergence import DivergenceCriterion
@@ -34,7 +35,7 @@ class WordLevelDistillationConfig(LabelSmoothedCrossEntropyCriterionConfig):
         metadata={"help": "divides both models' logits in the KL, which its square multiplies"},
     )
     # A setting of the model, for the check at the start.
-    adaptive_softmax_cutoff: Any = II("model.adaptive_softmax_cutoff")
+    adaptive_softmax_cutoff: Any = of_model("adaptive_softmax_cutoff")
 
 
 @register_criterion("word_level_distillation", dataclass=WordLevelDistillationConfig)
@@ -118,11 +119,23 @@ def load_teacher(path, task):
     ):
         rows = weights[f"{side}.embed_tokens.weight"].size(0)
         if rows != len(dictionary):
+            merged = settings.get("merge_src_tgt_embed") and rows == _merged(task)
             raise ValueError(
                 f"--teacher {path}: its {side} has {rows} types and the data's dictionary "
-                f"{len(dictionary)}: name one that was trained on this data folder"
+                f"{len(dictionary)}: "
+                + (
+                    "it was trained with --merge-src-tgt-embed: add that to this training, too"
+                    if merged
+                    else "name one that was trained on this data folder, and with "
+                    "--merge-src-tgt-embed only if this training is"
+                )
             )
     # Not by the task, whose build_model() would also take it for the one to validate with BLEU.
     teacher = build_model(OmegaConf.create(settings), task)
     teacher.load_state_dict(weights, strict=True)
     return teacher.eval().requires_grad_(False)
+
+
+def _merged(task):
+    """How many types there are once fairseq has merged the dictionaries of both languages."""
+    return len({*task.source_dictionary.symbols, *task.target_dictionary.symbols})

@@ -58,6 +58,23 @@ def test_the_cut_model_translates_with_stock_fairseq_alone(data, student, tmp_pa
     assert translations(interactive.stdout) == hypotheses
 
 
+def test_the_cut_model_is_read_by_fairseqs_other_ways(data, student, tmp_path):
+    """From Python, and to train on from: also without this package."""
+    program = (
+        "import sys; from fairseq.models.transformer import TransformerModel as T; "
+        "model = T.from_pretrained(*sys.argv[1:3], data_name_or_path=sys.argv[3]); "
+        "assert model.translate('w1 w2 w3', beam=2)"
+    )
+    run(sys.executable, "-I", "-c", program, student.parent, student.name, data, cwd=tmp_path)
+    tuned = fairseq(
+        *("train", data, "--finetune-from-model", student, "--arch", "transformer_tiny", "--cpu"),
+        *("--encoder-layers", 2, "--decoder-layers", 1, "--encoder-embed-dim", 16),
+        *("--encoder-ffn-embed-dim", 16, "--share-all-embeddings", "--save-dir", tmp_path / "run"),
+        *("--optimizer", "adam", "--lr", 1e-3, "--max-update", 1, "--max-tokens", 256),
+    )
+    assert f"Loaded checkpoint {student}" in tuned.stdout
+
+
 def test_the_cut_model_is_plain_data_without_the_optimizer(trained, student):
     state = torch.load(student, weights_only=True)
 

@@ -43,3 +43,12 @@ def test_a_run_that_diverges(data, before, flags, why):
     assert files(folder) == saved and saved.keys() == {"checkpoint_last.pt", "checkpoint_best.pt"}
     state = torch.load(folder / "checkpoint_last.pt", weights_only=True)
     assert all(tensor.isfinite().all() for tensor in state["model"].values())
+
+
+def test_before_there_is_a_checkpoint_none_is_promised(data, tmp_path):
+    flags = ("--student-layers", "2x1", "--lr", 1e30, "--update-freq", 99)
+    result = train(data, tmp_path, *flags, check=False)
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("training diverged: ") and result.returncode == 1
+    assert f"{tmp_path} has no checkpoint yet: start anew with a lower --lr" in line
+    assert not files(tmp_path)

@@ -15,7 +15,7 @@ import torch
 from conftest import ENVIRONMENT, selfteach
 from fairseq import checkpoint_utils
 
-from selfteach_fairseq import checkpoint
+from selfteach_fairseq import checkpoint, curves
 
 SCHEDULE = ("--schedule", "4x3,3x2,2x1", "--stage-updates", "8,6", "--later", "--lr 0.005")
 OPTIONS = (
@@ -160,10 +160,9 @@ def test_the_folder_of_another_schedule_is_left_alone(data, whole, trained, tmp_
 @pytest.mark.parametrize("validates", [(), ("--validate-interval-updates", 2)])
 def test_patience_ends_a_stage_once_its_student_stops_gaining(data, trained, tmp_path, validates):
     """From a checkpoint, without learning: the first validation is the best; all are saved."""
-    saves = OPTIONS.index("--save-interval-updates")
     idle = (*OPTIONS, "--optimizer", "sgd", "--lr", 0)
     if validates:
-        idle = (*idle[:saves], *idle[saves + 4 :], *validates)
+        idle = (*without_saves(idle), *validates)
     flags = ("--schedule", "4x3,2x1", "--patience", 2, "--init", trained / "checkpoint_best.pt")
     gradual(data, tmp_path / "run", *flags, options=idle)
     [entry] = account(tmp_path / "run")
@@ -173,6 +172,41 @@ def test_patience_ends_a_stage_once_its_student_stops_gaining(data, trained, tmp
     given = checkpoint.load(trained / "checkpoint_best.pt")["model"]
     for name, tensor in checkpoint.load(tmp_path / "run" / "model-4x3.pt")["model"].items():
         assert torch.equal(tensor, given[name])
+
+
+def without_saves(options):
+    """OPTIONS say when to save: these leave it to a test."""
+    saves = options.index("--save-interval-updates")
+    return (*options[:saves], *options[saves + 4 :])
+
+
+@pytest.mark.parametrize(
+    "saves",
+    [
+        ("--validate-interval-updates", 3),
+        ("--validate-interval-updates", 4, "--save-interval-updates", 2, "--validate-interval", 9),
+        (
+            *("--save-interval-updates", 3, "--keep-interval-updates", 1, "--keep-last-epochs", 1),
+            *("--keep-best-checkpoints", 1, "--validate-after-updates", 5),
+        ),
+    ],
+    ids=lambda saves: saves[0] + saves[2] if len(saves) > 2 else saves[0],
+)
+def test_the_best_of_all_validations_is_cut(data, tmp_path, saves):
+    """At such a rate the loss goes up and down."""
+    options = (*without_saves(OPTIONS), "--lr", 0.3, *saves)
+    gradual(data, tmp_path / "run", "--schedule", "4x3,2x1", "--stage-updates", 14, options=options)
+    [entry] = account(tmp_path / "run")
+    validations = curves.read(tmp_path / "run" / "stage1-4x3" / "train.log")["2x1"]
+    best = min(bits for _, bits in validations)
+    assert len(validations) > 3 and entry["student_nll_loss"] == best
+    assert (entry["best_update"], best) in validations
+
+
+def test_a_stage_that_was_never_validated_gets_one_line(data, tmp_path):
+    options = (*without_saves(OPTIONS), "--validate-interval", 5, "--max-epoch", 1)
+    line = refusal(data, tmp_path, "--schedule", "4,1", "--patience", 2, options=options)
+    assert "stage1-4x4: has ended without a validation: lower --validate-interval" in line
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,18 @@ def test_a_training_that_has_ended_does_not_go_on(data, tmp_path):
     assert last(tmp_path)["optimizer_history"][-1]["num_updates"] == 4
 
 
+def test_without_the_optimizers_state_it_still_knows_its_end(data, tmp_path):
+    """fairseq would count from 0 again, and train as many updates once more."""
+    flags = (*FLAGS, "--no-save-optimizer-state")
+    train(data, tmp_path, *flags, "--max-update", 3)
+    before = (tmp_path / "checkpoint_last.pt").read_bytes()
+    assert "has come to its end" in train(data, tmp_path, *flags, "--max-update", 3).stdout
+    assert (tmp_path / "checkpoint_last.pt").read_bytes() == before
+    log = train(data, tmp_path, *flags, "--max-update", 4).stdout
+    assert "has no optimizer's state (--no-save-optimizer-state): after 3 updates, the" in log
+    assert last(tmp_path)["optimizer_history"][-1]["num_updates"] == 4
+
+
 def test_patience_is_not_renewed_by_a_restart(data, tmp_path):
     """Without learning there is no gain: the third validation is the second one in vain."""
     flags = ("--student-layers", 2, "--optimizer", "sgd", "--lr", 0, "--patience", 2)
@@ -100,6 +112,15 @@ def test_of_a_torn_file_the_newest_good_one_takes_the_place(data, whole, tmp_pat
     log = train(data, tmp_path, *FLAGS).stdout
     assert "copy it again. Going on from checkpoint_2_20.pt" in log
     assert_same(last(tmp_path), last(folder))
+
+
+def test_a_suffix_is_no_reason_to_die_of_a_torn_file(data, whole, tmp_path):
+    shutil.copy(whole[0] / "checkpoint_2_20.pt", tmp_path / "checkpoint_2_20-job7.pt")
+    (tmp_path / "checkpoint_last-job7.pt").write_bytes(b"half")
+    log = train(data, tmp_path, *FLAGS, "--checkpoint-suffix=-job7").stdout
+    assert "copy it again. Going on from checkpoint_2_20-job7.pt" in log
+    shutil.copy(tmp_path / "checkpoint_last-job7.pt", tmp_path / "checkpoint_last.pt")
+    assert_same(last(tmp_path), last(whole[0]))
 
 
 def test_without_a_good_file_there_is_one_line(data, tmp_path):
@@ -135,6 +156,8 @@ def test_a_foreign_file_to_go_on_from_runs_no_code(data, whole, tmp_path):
     assert "more than plain data (posix.mkdir)" in last_line_of_a_refusal(data, folder)
     restored = ("--restore-file", folder / "checkpoint_last.pt")
     assert "(posix.mkdir)" in last_line_of_a_refusal(data, tmp_path / "other", *restored)
+    continued = ("--continue-once", folder / "checkpoint_last.pt")
+    assert "(posix.mkdir)" in last_line_of_a_refusal(data, tmp_path / "fourth", *continued)
     fine_tuned = ("--finetune-from-model", folder / "checkpoint_last.pt")
     assert "(posix.mkdir)" in last_line_of_a_refusal(data, tmp_path / "third", *fine_tuned)
     assert not canary.exists()

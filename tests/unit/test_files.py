@@ -1,6 +1,7 @@
 """What a full disk leaves: a limit on the size of files gives the same kind of error."""
 
 import json
+import os
 import resource
 from contextlib import contextmanager
 
@@ -101,3 +102,17 @@ def test_fairseqs_copy_leaves_the_old_file_and_no_part(folder):
     with pytest.raises(OSError, match="File too large"), limit(4096):
         PathManager.copy(str(folder / "new.in"), str(folder / "checkpoint_last.pt"), overwrite=True)
     assert_untouched(folder, "new.in")
+
+
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_a_file_is_for_the_umask_to_say(tmp_path, umask, mode):
+    (tmp_path / "source.in").write_bytes(b"x")
+    before = os.umask(umask)
+    try:
+        checkpoint.save({"model": torch.zeros(1)}, tmp_path / "out.pt")
+        files.write_json({}, tmp_path / "r.json")
+        PathManager.copy(str(tmp_path / "source.in"), str(tmp_path / "checkpoint_last.pt"))
+    finally:
+        os.umask(before)
+    for name in ("out.pt", "r.json", "checkpoint_last.pt"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == mode, name

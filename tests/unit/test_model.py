@@ -1,10 +1,12 @@
 """Invariant 1: the student within the model, its features, and the truncated model are one."""
 
+import copy
+
 import pytest
 import torch
-from fairseq import options
 from fairseq.models.transformer import TransformerModel
 from tiny import batch, build, checkpoint_of, load_stock, translate
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from selfteach_fairseq.student import Student
 from selfteach_fairseq.truncate import first_layers, truncate
@@ -67,6 +69,41 @@ def test_the_full_model_is_stock_fairseq(flags):
         expected, expected_extra = stock(**sample)
         torch.testing.assert_close(logits, expected, rtol=0, atol=0)
         torch.testing.assert_close(extra["inner_states"], expected_extra["inner_states"])
+
+
+@variants
+@pytest.mark.parametrize("training", [False, True])
+def test_its_embeddings_are_stock_fairseqs(flags, training):
+    """In training too: with one seed, dropout and quantisation noise fall on the same numbers."""
+    model, _ = build(*flags, "--dropout", "0.3", criterion="label_smoothed_cross_entropy")
+    model.train(training)
+    stock = copy.deepcopy(model.decoder)  # quantisation noise changes its weights in each pass
+    tokens = batch()["net_input"]["prev_output_tokens"]
+    memory = {"encoder_out": [torch.ones(1, 5, 16)], "encoder_padding_mask": []}
+    torch.manual_seed(3)
+    expected = stock.extract_features(tokens, memory)[1]["inner_states"][0]
+    torch.manual_seed(3)
+    assert torch.equal(model._embed(tokens), expected)
+
+
+class Waits(TorchDispatchMode):
+    """Counts the numbers read from tensors, for each of which a program waits for its GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+def test_students_wait_for_the_gpu_no_more_often_than_stock_fairseq():
+    model, sample = built(()), batch()["net_input"]
+    counts = []
+    for students in ((), STUDENTS):
+        with Waits() as waits:
+            model(**sample, students=students)
+        counts.append(waits.count)
+    assert counts[0] == counts[1] > 0
 
 
 def test_a_student_owns_nothing():
@@ -148,22 +185,3 @@ def test_a_student_deeper_than_the_model_is_refused():
 def test_layers_of_another_kind_are_refused():
     with pytest.raises(ValueError, match="--base-layers"):
         built(("--base-layers", "1"))
-
-
-@pytest.mark.parametrize(
-    "arch, width", [("", 512), ("_iwslt_de_en", 512), ("_wmt_en_de", 512), ("_tiny", 64)]
-)
-def test_architectures_have_fairseqs_settings(arch, width):
-    def shape(name):
-        args = options.parse_args_and_arch(
-            options.get_training_parser(),
-            ["data", "--arch", name, "--bf16", "--optimizer", "adam"],
-        )
-        return args
-
-    ours, stock = shape(f"transformer_selfteach{arch}"), shape(f"transformer{arch}")
-    assert ours.encoder_embed_dim == width
-    for name in vars(stock):
-        if name not in ("arch", "tpu") and hasattr(ours, name):
-            assert getattr(ours, name) == getattr(stock, name), name
-    assert stock.tpu and not ours.tpu  # fairseq takes --bf16 for a TPU's

@@ -61,6 +61,20 @@ def test_languages_that_are_none(state, tmp_path, capsys, language):
     assert "has no dict.*.txt" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["score", "distil", "importance"])
+def test_a_task_with_language_tokens_is_named(state, tmp_path, capsys, command):
+    """Its dictionaries have more types than the data's, which is the folder it was trained on."""
+    state["cfg"]["task"].update(_name="translation_multi_simple_epoch", lang_pairs="xx-en")
+    torch.save(state, tmp_path / "model.pt")
+    (tmp_path / "dict.xx.txt").write_bytes(TYPES.replace(b"t32 1\n", b""))
+    (tmp_path / "dict.en.txt").write_bytes(TYPES.replace(b"t32 1\n", b""))
+    model, data = str(tmp_path / "model.pt"), str(tmp_path)
+    words = [data, "--path", model] if command == "importance" else [model, data]
+    assert main([command, *words, "-o", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "of --task translation_multi_simple_epoch, which puts language tokens into" in line
+
+
 def test_the_length_penalty_is_the_best_on_validation_text():
     words = [f"a b c d e f{i}" for i in range(6)]
     asked = []

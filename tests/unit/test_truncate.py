@@ -2,6 +2,7 @@ from argparse import Namespace
 
 import pytest
 import torch
+from fairseq.models import ARCH_MODEL_INV_REGISTRY
 from tiny import batch, build, checkpoint_of, load_stock
 
 from selfteach_fairseq import checkpoint
@@ -111,8 +112,50 @@ def test_a_choice_of_layers_must_be_there_and_in_order(choice):
 def test_other_architectures_are_refused(name):
     _, state = made()
     state["cfg"]["model"]["_name"] = name
-    with pytest.raises(CheckpointError, match=f"of architecture {name}"):
+    with pytest.raises(CheckpointError, match=f"of architecture {name}: ") as error:
         truncate(state, first_layers(Student(1, 1)))
+    # All that can be cut, so that nobody takes transformer_align for one of them.
+    allowed = str(error.value).partition(": what can be cut or scored is ")[2]
+    stock = ", ".join(ARCH_MODEL_INV_REGISTRY["transformer"])
+    assert allowed == f"transformer_selfteach*, or of fairseq's model transformer: {stock}"
+
+
+def test_settings_that_are_null_were_left_to_the_architecture():
+    """As fairseq-hydra-train once left them: at width 64 nothing loaded what was cut out."""
+    model, state = made(*SHARED, "--encoder-embed-dim", 64)
+    state["cfg"]["model"].update(decoder_input_dim=None, decoder_output_dim=None)
+    cut = truncate(state, first_layers(Student(2, 1)))
+    settings = cut["cfg"]["model"]
+    assert settings["decoder_input_dim"] == settings["decoder_output_dim"] == 64
+    assert torch.equal(logits(load_stock(cut)), logits(model.student(2, 1)))
+
+
+@pytest.mark.parametrize("change", [{"decoder_output_dim": 8}, {"activation_fn": "no_such"}])
+def test_nothing_is_cut_out_that_fairseq_does_not_load(change):
+    _, state = made()
+    state["cfg"]["model"].update(change)
+    with pytest.raises(CheckpointError, match="its settings and its model do not fit"):
+        truncate(state, first_layers(Student(2, 1)))
+
+
+def test_what_older_fairseqs_left_uninitialised_is_no_divergence(tmp_path):
+    model, state = made(*SHARED)
+    for side in ("encoder", "decoder"):
+        state["model"][f"{side}.embed_positions._float_tensor"] = torch.tensor([float("inf")])
+    torch.save(state, tmp_path / "old.pt")
+    loaded = checkpoint.load(tmp_path / "old.pt")
+    cut = truncate(loaded, first_layers(Student(2, 1)), fp16=True)
+    found, expected = logits(load_stock(cut)), logits(model.student(2, 1))
+    torch.testing.assert_close(found, expected, rtol=0.01, atol=0.01)
+
+
+def test_long_texts_are_no_reason_to_refuse(tmp_path):
+    """Two tables of 2 ** 25 numbers, those of width 1024 and 32,768 positions."""
+    _, state = made(*SHARED, "--max-source-positions", 2**15, "--max-target-positions", 2**15)
+    state["cfg"]["model"].update(max_source_positions=2**21, max_target_positions=2**21)
+    torch.save(state, tmp_path / "long.pt")
+    cut = truncate(checkpoint.load(tmp_path / "long.pt"), first_layers(Student(2, 1)))
+    assert cut["cfg"]["model"]["max_source_positions"] == 2**21
 
 
 def test_checkpoints_from_before_fairseq_had_configs_can_be_cut(tmp_path):

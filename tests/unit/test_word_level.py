@@ -4,7 +4,9 @@ import math
 
 import pytest
 import torch
+from fairseq.data import Dictionary
 from fairseq.logging import metrics
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from reference import kl, log_probabilities, smoothed_cross_entropy
 from tiny import PAD, batch, build, checkpoint_of, distance, settings, step, task, trainer
 
@@ -198,6 +200,42 @@ def test_a_teacher_of_other_dictionaries_is_refused_at_the_start(teacher):
     there.target_dictionary.add_symbol("another")  # of both sides: they are one here
     with pytest.raises(ValueError, match=r"--teacher .*: its encoder has 37 types and .* 38: name"):
         there.build_criterion(settings(*STUDENT, "--teacher", teacher[1], **STOCK).criterion)
+
+
+def of_two_languages():
+    """A task whose dictionaries share but the special symbols and half of the types."""
+    both = [Dictionary(), Dictionary()]
+    for dictionary, first in zip(both, (0, 8), strict=True):
+        for i in range(16):
+            dictionary.add_symbol(f"t{first + i}")
+    return TranslationTask(TranslationConfig(), *both)
+
+
+@pytest.mark.parametrize(
+    "its_own, in_training, message",
+    [
+        ((), ("--merge-src-tgt-embed",), "has 20 types and .* 28: .* only if this training is"),
+        (("--merge-src-tgt-embed",), (), "28 types and .* 20: it was trained with --merge-src-tgt"),
+        (("--merge-src-tgt-embed",), ("--merge-src-tgt-embed",), None),
+    ],
+)
+def test_a_teacher_of_merged_embeddings(tmp_path, its_own, in_training, message):
+    plain = {"arch": "transformer", "criterion": "label_smoothed_cross_entropy"}
+    model = of_two_languages().build_model(settings(*its_own, **plain).model)
+    torch.save(checkpoint_of(model, *its_own, **plain), tmp_path / "teacher.pt")
+    there = of_two_languages()
+    flags = ("--teacher", tmp_path / "teacher.pt", *in_training)
+    cfg = settings(*flags, arch="transformer", criterion=NAME)
+    student = there.build_model(cfg.model)
+    if message:
+        with pytest.raises(ValueError, match=message):
+            there.build_criterion(cfg.criterion)
+    else:
+        sample = batch()
+        for tokens in (sample["target"], *sample["net_input"].values()):
+            tokens %= 20
+        loss, _, _ = there.build_criterion(cfg.criterion)(student, sample)
+        assert loss.isfinite()
 
 
 def test_losses_of_single_tokens_are_refused(teacher):

@@ -1,0 +1,40 @@
+"""The model's settings: those of fairseq's Transformer, as a dataclass that can be registered."""
+
+from dataclasses import field, fields, make_dataclass
+from typing import Optional
+
+from fairseq.dataclass import FairseqDataclass
+from fairseq.models.transformer import TransformerConfig
+from fairseq.models.transformer.transformer_config import (
+    DecoderConfig,
+    EncDecBaseConfig,
+    QuantNoiseConfig,
+)
+
+# Their defaults are interpolations into the nested config; architectures set them to the width.
+FROM_EMBED_DIM = ("decoder_input_dim", "decoder_output_dim")
+_NESTED = {"encoder": EncDecBaseConfig, "decoder": DecoderConfig, "quant_noise": QuantNoiseConfig}
+# fairseq itself cannot train with these: it splits as a string what it has parsed as a list.
+_BROKEN = ("encoder_layers_to_keep", "decoder_layers_to_keep")
+
+
+def _flat_fields():
+    """TransformerConfig's fields with the nested ones laid flat, as its command line names them.
+
+    The nested config itself can't be registered: fairseq's override parser chokes on it.
+    """
+    for outer in fields(TransformerConfig):
+        inner_fields = fields(_NESTED[outer.name]) if outer.name in _NESTED else [outer]
+        for inner in inner_fields:
+            name = inner.name if inner is outer else f"{outer.name}_{inner.name}"
+            if inner.name == "_name" or name in _BROKEN:
+                continue
+            if name in FROM_EMBED_DIM:
+                yield name, Optional[int], field(default=None, metadata=inner.metadata)
+            else:
+                yield name, inner.type, field(default=inner.default, metadata=inner.metadata)
+
+
+TransformerSelfteachConfig = make_dataclass(
+    "TransformerSelfteachConfig", _flat_fields(), bases=(FairseqDataclass,)
+)
