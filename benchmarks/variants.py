@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 from shapes import LAYERS, settings
 
 import selfteach_fairseq  # noqa: F401  registers architectures and criteria
-from selfteach_fairseq import checkpoint
-from selfteach_fairseq.student import Student
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
+from selfteach_fairseq.layers import Layers
 
 HALF = LAYERS // 2
 # fairseq's own rate, 0.25, saturates a model within an update; its gradients become denormal then,
@@ -71,7 +71,7 @@ def save_teacher(shape, task, path):
         "model": task.build_model(cfg.model).state_dict(),
         "optimizer_history": [{"num_updates": 0}],
     }
-    checkpoint.save(checkpoint.plain(state), path)
+    Checkpoint.of(state).write(path)
     return path
 
 
@@ -85,7 +85,7 @@ class UnfusedSelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
     """The loss of the student 3x3 written plainly, on all logits at once."""
 
     def forward(self, model, sample, reduce=True):
-        half = Student(HALF, HALF)
+        half = Layers.first(HALF, HALF)
         logits, extra = model(**sample["net_input"], students=(half,))
         full, student = map(log_probabilities, (logits, extra["students"][half]))
         target = sample["target"].flatten().unsqueeze(1)

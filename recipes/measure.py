@@ -51,10 +51,9 @@ def _training_seconds(folder):
             stage["training_seconds"] for stage in json.loads(schedule.read_bytes())["stages"]
         )
     # Not above, for it would take 300 MB beside the training.
-    from selfteach_fairseq import checkpoint
+    from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 
-    last = checkpoint.read(folder / "checkpoint_last.pt")
-    return float(last["extra_state"]["previous_training_time"])
+    return Checkpoint.read(folder / "checkpoint_last.pt", any_size=True).training_seconds
 
 
 def _taken(free):

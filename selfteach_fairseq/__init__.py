@@ -9,7 +9,8 @@ Importing this package, as fairseq's `--user-dir` does, registers the architectu
 from . import compat  # noqa: F401
 
 # isort: split
-from . import amp, architectures, criterion, finite, resume, task  # noqa: F401
+from . import amp, criterion, finite, resume, task  # noqa: F401
 from .baselines import r_drop, word_level  # noqa: F401
+from .models import architectures  # noqa: F401
 
 __version__ = "0.1.0"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .files import read_json
-from .student import Student
+from .layers import Layers
 
 ACCOUNT = "schedule.json"
 
@@ -22,7 +22,7 @@ def read_account(path):
             raise ValueError
         account["init_sha256"]
         for stage in stages:
-            Student.parse(stage["full"])
+            Layers.parse(stage["full"])
             if not isinstance(stage.get("updates", 0), int):
                 raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -3,8 +3,8 @@
 from fairseq.models import ARCH_MODEL_REGISTRY
 from omegaconf import OmegaConf
 
-from .model import TransformerSelfteachModel
-from .student import Student, parse_students
+from .layers import Layers, parse_students
+from .models.transformer import TransformerSelfteachModel
 
 
 def of_model(name):
@@ -28,19 +28,21 @@ def students_of(cfg):
 
     Raises: ValueError if it is malformed, or names one that is no part of the model.
     """
-    full = Student(int(cfg.encoder_layers), int(cfg.decoder_layers))
+    full = Layers.first(int(cfg.encoder_layers), int(cfg.decoder_layers))
     if cfg.student_layers is None:
-        half = Student(*(max(1, layers // 2) for layers in full))
+        half = Layers.first(*(max(1, count // 2) for count in full.counts))
         if half == full:
             raise ValueError(
-                f"--encoder-layers {full.encoder_layers} --decoder-layers {full.decoder_layers}: "
+                f"--encoder-layers {cfg.encoder_layers} --decoder-layers {cfg.decoder_layers}: "
                 "there is no smaller student: use --criterion label_smoothed_cross_entropy"
             )
         return (half,)
     try:
         students = parse_students(cfg.student_layers)
         for student in students:
-            student.check_fits(*full)
+            student.within(full)
+            if not student.are_first:
+                raise ValueError(f"{student} is not made of first layers: only these are trained")
         if full in students:
             raise ValueError(f"{full} is the whole model: name a student of fewer layers")
     except ValueError as error:

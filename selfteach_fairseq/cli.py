@@ -18,7 +18,7 @@ from .commands import (
     significance,
     truncate,
 )
-from .sound import one_line
+from .errors import one_line
 
 _COMMANDS = (truncate, average, gradual, distil, importance, score, report, significance)
 _OF_FAIRSEQ = ("gradual", "distil", "score")  # which take options of fairseq's commands after --

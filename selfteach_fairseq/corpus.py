@@ -104,7 +104,7 @@ def _is_record(path):
 
 
 def _layers(record):
-    return record["encoder_layers"] + record["decoder_layers"]
+    return sum(report.layers_of(record).counts)
 
 
 def _quality_and_cost(folder, records, style):

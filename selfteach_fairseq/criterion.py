@@ -5,7 +5,6 @@ Shapes: N target tokens without padding, C features.
 
 import math
 import random
-import re
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -20,6 +19,7 @@ from fairseq.logging import metrics
 from omegaconf import II
 
 from .checks import check, of_model, students_of
+from .layers import layers_of_metric
 from .losses import Objective, self_teaching_loss
 
 
@@ -127,7 +127,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         losses = self_teaching_loss(
             full,
             firsts,
-            model.decoder.output_projection.weight,
+            extra["projection"],
             target.flatten()[rows],
             self._objective(alpha),
             self.cfg.loss_chunk_tokens,
@@ -143,7 +143,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         if students:
             logging_output["kl"] = losses.kl.mean()
         for student, nll in zip(students, losses.student_nll, strict=True):
-            logging_output[f"student_{student}_nll_loss"] = nll
+            logging_output[student.metric] = nll
         if self.report_accuracy:
             logging_output["n_correct"] = losses.correct
             logging_output["total"] = rows.numel()
@@ -183,15 +183,12 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         super().reduce_metrics(logging_outputs)
         tokens = sum(log["ntokens"] for log in logging_outputs)
         for key in logging_outputs[0]:
-            if key != "kl" and not _STUDENT_NLL.fullmatch(key):
+            if key != "kl" and not layers_of_metric(key):
                 continue
             nats = sum(log[key] for log in logging_outputs)
             metrics.log_scalar(key, nats / tokens / math.log(2), tokens, round=3)
             if key != "kl":
                 metrics.log_derived(key.replace("nll_loss", "ppl"), _perplexity(key))
-
-
-_STUDENT_NLL = re.compile(r"student_\d+x\d+_nll_loss")
 
 
 def _perplexity(nll_key):

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .account import ACCOUNT, read_account, stage_folder
+from .layers import layers_of_metric
 
 FULL = "full"  # the model itself, among the names of its students
 _NAME = re.compile(r"train-(.+)-seed(\w+)")
-_LOSS = re.compile(r"(?:student_(\d{1,4}x\d{1,4})_)?nll_loss")
 _ANEW = "| fairseq.trainer | No existing checkpoint found "
 _RESUMED = re.compile(r"\| fairseq\.trainer \| Loaded checkpoint .* @ (\d{1,15}) updates\)")
 _LONGEST = 100_000  # characters of a line; the settings of a training are the longest
@@ -99,8 +99,10 @@ def _validation(line):
             continue
         if name == "num_updates":
             update = value
-        elif loss := _LOSS.fullmatch(name):
-            losses[loss[1] or FULL] = value
+        elif name == "nll_loss":
+            losses[FULL] = value
+        elif student := layers_of_metric(name):
+            losses[str(student)] = value
     return (update, losses) if update is not None else (None, {})
 
 

@@ -8,25 +8,26 @@ from fairseq.data import Dictionary
 from fairseq.data.data_utils import infer_language_pair, numpy_seed
 from fairseq.tasks.translation import load_langpair_dataset
 
-from .sound import CheckpointError, one_line
+from .errors import DataError, one_line
 
 _WITH_LANGUAGE_TOKENS = ("translation_multi_simple_epoch", "translation_from_pretrained_bart")
 _LANGUAGE = re.compile(r"\w[\w@.-]*")  # sr@latin, zh_CN.GB2312
 
 
-def languages(task, data):
+def languages(checkpoint, data):
     """The languages of a checkpoint, or else, as fairseq-train finds them, of the data.
 
     Args:
-        task: the settings of the task in a checkpoint
+        checkpoint: a Checkpoint
         data: folder of fairseq-preprocess
 
     Returns: (source, target)
-    Raises: CheckpointError if the folder has no dictionaries of them, or the task is one that puts
+    Raises: DataError if the folder has no dictionaries of them, or the task is one that puts
         tokens of its own into the text.
     """
-    if task.get("_name") in _WITH_LANGUAGE_TOKENS:
-        raise CheckpointError(
+    task = checkpoint.cfg["task"]
+    if task["_name"] in _WITH_LANGUAGE_TOKENS:
+        raise DataError(
             f"the checkpoint is of --task {task['_name']}, which puts language tokens into the "
             "text and the dictionaries: cut it with truncate, and translate with that task's "
             "fairseq-generate"
@@ -37,17 +38,17 @@ def languages(task, data):
     for language in (source, target):
         named = language if isinstance(language, str) and _LANGUAGE.fullmatch(language) else "*"
         if not (Path(data) / f"dict.{named}.txt").is_file():
-            raise CheckpointError(
+            raise DataError(
                 f"{data}: has no dict.{named}.txt: name the folder that "
                 "fairseq-preprocess made for the checkpoint's languages"
             )
     return source, target
 
 
-def dictionaries(state, data, pair):
+def dictionaries(checkpoint, data, pair):
     """The dictionaries of a pair of languages, (source, target), in a data folder.
 
-    Raises: CheckpointError if one does not fit the model of a checkpoint.
+    Raises: DataError if one does not fit the model of a checkpoint.
     """
     found = []
     for side, language in zip(("encoder", "decoder"), pair, strict=True):
@@ -55,18 +56,18 @@ def dictionaries(state, data, pair):
         try:
             dictionary = Dictionary.load(str(path))
         except Exception as error:  # fairseq raises that, and others
-            raise CheckpointError(
+            raise DataError(
                 f"{path}: is no dictionary ({one_line(error)}): run fairseq-preprocess again"
             ) from None
         if dictionary[dictionary.nspecial].startswith("\ufeff"):
-            raise CheckpointError(
+            raise DataError(
                 f"{path}: begins with a byte order mark, which fairseq takes for a part of its "
                 "first word: save it without"
             )
-        types, rows = len(dictionary), state["model"][f"{side}.embed_tokens.weight"].size(0)
+        types, rows = len(dictionary), checkpoint.types(side)
         # Of merged embeddings each dictionary fills a part only.
-        if types != rows and not state["cfg"]["model"].get("merge_src_tgt_embed"):
-            raise CheckpointError(
+        if types != rows and not checkpoint.settings.get("merge_src_tgt_embed"):
+            raise DataError(
                 f"{path}: has {types} types and the checkpoint {rows}: name the data folder "
                 "that it was trained on"
             )

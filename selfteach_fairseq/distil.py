@@ -15,11 +15,11 @@ import torch
 from fairseq.data import indexed_dataset
 from fairseq.data.data_utils import load_indexed_dataset
 
+from .checkpoints.checkpoint import Checkpoint
 from .data import dictionaries, languages
+from .errors import one_line
 from .files import read_json, sha256, whole, write_json
 from .generate import check_options, generating
-from .sound import one_line
-from .truncate import load_stock
 
 SHARD_SENTENCES = 5000  # so much work at most is lost in an interruption
 _MADE_OF, _COST, _SHARDS = "made_of.json", "cost.json", "shards"
@@ -43,9 +43,9 @@ def distil(teacher, data, folder, *, beam, lenpen, batch_size, shards, options):
     Raises: ValueError if teacher and data don't fit, or `folder` is of other ones.
     """
     check_options(options, "post_process", "bpe", "tokenizer")  # the student learns its pieces
-    state = load_stock(teacher)
-    pair = languages(state["cfg"]["task"], data)
-    _, dictionary = dictionaries(state, data, pair)
+    checkpoint = Checkpoint.read(teacher).stock()
+    pair = languages(checkpoint, data)
+    _, dictionary = dictionaries(checkpoint, data, pair)
     prefix = _prefix(data, pair)
     targets = _targets(data, prefix, pair, dictionary)
     most = math.ceil(len(targets) / batch_size)  # fairseq-generate dies of a part without a batch
@@ -62,7 +62,7 @@ def distil(teacher, data, folder, *, beam, lenpen, batch_size, shards, options):
     folder = Path(folder)
     _claim(folder, made_of)
 
-    with generating(state, data, pair) as generate:
+    with generating(checkpoint, data, pair) as generate:
         parts = [_part(folder, number, shards, generate, options) for number in range(shards)]
     translations = {int(n): text for part in parts for n, text in part["translations"].items()}
     for pattern in ("dict.*.txt", "*.bin", "*.idx"):

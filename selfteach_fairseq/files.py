@@ -9,6 +9,10 @@ import secrets
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .errors import TextError
+
+_PACKED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")
+
 
 @contextmanager
 def whole(path):
@@ -72,3 +76,35 @@ def sha256(path):
     """The checksum of a file's content, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def lines_of(path):
+    """The lines of a UTF-8 file, which end with \\n alone: a sentence may hold other separators.
+
+    A byte order mark, as Windows writes it, is no part of the text.
+
+    Raises: TextError if it is not UTF-8.
+    """
+    content = Path(path).read_bytes()
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        if content.startswith(_PACKED):
+            way_out = "unpack it (gunzip, unxz, bunzip2, unzip, unzstd)"
+            raise TextError(f"{path}: is packed: {way_out}, and name the text") from None
+        raise TextError(f"{path}: is not UTF-8 (byte {error.start:,}): convert it") from None
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    if text.count("\r") > text.count("\n"):  # line ends of old Macs
+        text = text.replace("\r", "\n")
+    return text.removesuffix("\n").split("\n")
+
+
+def check_output(path: Path | str, force: bool) -> None:
+    """Raises: ValueError if `path` can't be written, or is there and not to be replaced."""
+    path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path}: is no ordinary file: choose another name")
+    if path.exists() and not force:
+        raise ValueError(f"{path}: is there already: choose another name, or add --force")
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{path}: can't be written: choose a file in a writable folder")

@@ -13,11 +13,10 @@ from typing import NamedTuple
 from fairseq.dataclass.configs import CommonConfig, DatasetConfig, DistributedTrainingConfig
 from fairseq.tasks.translation import TranslationConfig
 
-from .checkpoint import save
 from .child import child
+from .errors import ProcessError, one_line
 from .options import of_generation
 from .progress import Progress
-from .sound import CheckpointError, one_line
 
 _SPEED = re.compile(
     r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s "
@@ -80,13 +79,13 @@ class Output(NamedTuple):
 
 
 @contextmanager
-def generating(state, data, pair):
+def generating(checkpoint, data, pair):
     """Gives a function generate(subset, options), which returns an Output.
 
-    It raises a CheckpointError if fairseq-generate fails.
+    It raises a ProcessError if fairseq-generate fails.
 
     Args:
-        state: a checkpoint as truncate.load_stock() returns it
+        checkpoint: a Checkpoint that stock fairseq loads
         data: folder of fairseq-preprocess
         pair: languages, (source, target)
     """
@@ -97,9 +96,9 @@ def generating(state, data, pair):
         *("--required-batch-size-multiple", "1"),
     ]
     with tempfile.TemporaryDirectory() as folder:
-        # Not the file itself: fairseq would read other settings than load(), where a file has
+        # Not the file itself: fairseq would read other settings than Checkpoint, where a file has
         # several, and take a colon in its path as the end of it.
-        save(state, Path(folder, "model.pt"))
+        checkpoint.write(Path(folder, "model.pt"))
         Path(folder, "data").symlink_to(Path(data).absolute())
         yield partial(_generate, folder, options)
 
@@ -115,11 +114,11 @@ def _generate(folder, common, subset, options):
     speed = _SPEED.search(log) or _SPEED.search(text)  # which one depends on who set up logging
     if not speed:
         why = one_line(log.strip().split("\n")[-1])
-        raise CheckpointError(f"fairseq-generate failed: {why}")
+        raise ProcessError(f"fairseq-generate failed: {why}")
 
     hypotheses, targets = _read(text)
     if not hypotheses:
-        raise CheckpointError("fairseq-generate wrote no translations: leave --quiet out")
+        raise ProcessError("fairseq-generate wrote no translations: leave --quiet out")
     sentences, tokens, seconds, per_second, tokens_per_second = speed.groups()
     speed = {
         "sentences": int(sentences.replace(",", "")),

@@ -12,12 +12,12 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import checkpoint, curves
+from . import curves
 from .account import ACCOUNT, read_account, stage_folder
+from .checkpoints.checkpoint import Checkpoint
 from .child import child
+from .errors import CheckpointError
 from .files import sha256, write_json
-from .sound import CheckpointError
-from .truncate import first_layers, load_stock, truncate
 
 
 class Gradual:
@@ -56,7 +56,7 @@ class Gradual:
                 start = self.folder / "init.pt"
                 if not start.exists():
                     self._write()  # first, for checkpoints without an account are another run's
-                    checkpoint.save(init, start)
+                    init.write(start)
             for number, stage in enumerate(self.stages, start=1):
                 entry = self._entry(number, stage)
                 if "student_nll_loss" not in entry:
@@ -74,11 +74,12 @@ class Gradual:
         """The checkpoint to start from, as a stock transformer's; None without."""
         if self.init is None:
             return None
-        stock = load_stock(self.init)
-        there, first = checkpoint.depth(stock["model"]), self.stages[0].full
-        if there != first:
+        stock = Checkpoint.read(self.init).stock()
+        first = self.stages[0].full
+        if stock.layers != first:
             raise CheckpointError(
-                f"{self.init}: has {there} layers: begin the schedule with these, not {first}"
+                f"{self.init}: has {stock.layers} layers: begin the schedule with these, not "
+                f"{first}"
             )
         self.account["init_sha256"] = sha256(self.init)
         return stock
@@ -134,20 +135,20 @@ class Gradual:
                 f"{folder}: has ended without a validation: lower --validate-interval or "
                 "--validate-after-updates, or let it train longer, in another --save-dir"
             )
-        state = checkpoint.load(best)
+        trained = Checkpoint.read(best)
         depths = [stage.full, stage.student] if number == 1 else [stage.student]
         for depth in depths:
-            checkpoint.save(truncate(state, first_layers(depth)), self.model(depth))
-        last = checkpoint.load(folder / "checkpoint_last.pt")
-        best_update = state["optimizer_history"][-1]["num_updates"]
-        before = _seconds(checkpoint.load(start)) if start else 0  # fairseq counts on from there
+            trained.cut(depth).write(self.model(depth))
+        last = Checkpoint.read(folder / "checkpoint_last.pt")
+        # fairseq counts on from there.
+        before = (Checkpoint.read(start).training_seconds or 0) if start else 0
         of_full = dict(curves.read(folder / "train.log").get(curves.FULL, []))
         return {
-            "updates": last["optimizer_history"][-1]["num_updates"],
-            "best_update": best_update,
-            "training_seconds": round(_seconds(last) - before, 1),
-            "full_nll_loss": of_full.get(best_update),
-            "student_nll_loss": float(state["extra_state"]["val_loss"]),
+            "updates": last.updates,
+            "best_update": trained.updates,
+            "training_seconds": round((last.training_seconds or 0) - before, 1),
+            "full_nll_loss": of_full.get(trained.updates),
+            "student_nll_loss": trained.validation_loss,
         }
 
 
@@ -168,10 +169,6 @@ def _run(command, log, lock):
                 output.flush()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-
-
-def _seconds(state):
-    return (state.get("extra_state") or {}).get("previous_training_time") or 0
 
 
 def _digest(data):

@@ -8,17 +8,14 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 import torch
-from fairseq.models import build_model
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
-from omegaconf import OmegaConf
 
 from . import data
-from .checkpoint import depth, digest
+from .checkpoints.checkpoint import Checkpoint
+from .errors import CheckpointError, DataError
 from .files import write_table
 from .importance import ALL, SIDES, groups, loss_without, numbers, part_importance
 from .progress import Progress
-from .sound import CheckpointError
-from .truncate import load_stock
 
 BATCHES, MAX_TOKENS = 20, 4096  # by default
 _LEAST = 3  # layers, for a correlation to say anything
@@ -125,18 +122,17 @@ def _in_order(paths, folder):
     """[(number of updates, path)], rising, each number once. Raises: ValueError, see measure()."""
     found, deep = {}, None
     for path in sorted(paths, key=str):
-        state = load_stock(path)
-        data.dictionaries(state, folder, data.languages(state["cfg"]["task"], folder))
-        there = depth(state["model"])
-        deep = deep or (there, path)
-        if there != deep[0]:
+        checkpoint = Checkpoint.read(path).stock()
+        data.dictionaries(checkpoint, folder, data.languages(checkpoint, folder))
+        deep = deep or (checkpoint.layers, path)
+        if checkpoint.layers != deep[0]:
             raise CheckpointError(
-                f"{path}: has {there} layers and {deep[1]} has {deep[0]}: name the checkpoints of "
-                "one run"
+                f"{path}: has {checkpoint.layers} layers and {deep[1]} has {deep[0]}: name the "
+                "checkpoints of one run"
             )
-        updates, weights = state["optimizer_history"][-1]["num_updates"], digest(state["model"])
-        first, same = found.setdefault(updates, (path, weights))
-        if weights != same:
+        updates, digest = checkpoint.updates, checkpoint.digest
+        first, same = found.setdefault(updates, (path, digest))
+        if digest != same:
             raise CheckpointError(
                 f"{path}: has other weights than {first} after as many updates ({updates:,}): name "
                 "the checkpoints of one run"
@@ -146,17 +142,15 @@ def _in_order(paths, folder):
 
 def _model(path, folder):
     """A checkpoint's model on the GPU, if there is one, and the languages and dictionaries."""
-    state = load_stock(path)
-    pair = data.languages(state["cfg"]["task"], folder)
-    dictionaries = data.dictionaries(state, folder, pair)
-    # These save memory in training; here they would only take time.
-    off = {"checkpoint_activations": False, "offload_activations": False}
+    checkpoint = Checkpoint.read(path).stock()
+    pair = data.languages(checkpoint, folder)
+    dictionaries = data.dictionaries(checkpoint, folder, pair)
     task = TranslationTask(TranslationConfig(), *dictionaries)
     try:
-        model = build_model(OmegaConf.create({**state["cfg"]["model"], **off}), task)
+        # These save memory in training; here they would only take time.
+        model = checkpoint.build(task, checkpoint_activations=False, offload_activations=False)
     except ValueError as error:  # embeddings that are shared, and dictionaries that differ
-        raise CheckpointError(f"{folder}: does not fit {path}: {error}") from None
-    model.load_state_dict(state["model"], strict=True)
+        raise DataError(f"{folder}: does not fit {path}: {error}") from None
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.eval().to(device), pair, dictionaries
 

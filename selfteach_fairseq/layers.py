@@ -9,6 +9,7 @@ A model's own depth is such a choice, too: of all its layers.
 """
 
 import re
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -24,30 +25,42 @@ class Choice(NamedTuple):
 
     count: int
     last: bool = False
-    numbers: tuple[int, ...] = ()  # if it is neither the first nor the last ones
+    listed: bool = False
+    numbers: tuple[int, ...] = ()  # if listed
 
     @classmethod
-    def of(cls, numbers: tuple[int, ...]) -> "Choice":
-        """Raises: ValueError unless the numbers rise."""
-        if not numbers or any(a >= b for a, b in pairwise(numbers)):
-            written = "+".join(map(str, numbers)) or "none"
-            raise ValueError(f"{written} are no layers in rising order: write 0+2+4")
-        first = numbers == tuple(range(len(numbers)))
-        return cls(len(numbers), numbers=() if first else numbers)
+    def of(cls, numbers: Iterable[int]) -> "Choice":
+        """The layers of these numbers, from 0."""
+        numbers = tuple(numbers)
+        if numbers and numbers == tuple(range(len(numbers))):
+            return cls(len(numbers))
+        return cls(len(numbers), listed=True, numbers=numbers)
 
-    def within(self, depth: int, side: str) -> range | tuple[int, ...]:
+    @property
+    def are_first(self) -> bool:
+        return not (self.last or self.listed)
+
+    @property
+    def rise(self) -> bool:
+        """Whether they are in order, and there are any."""
+        return all(a < b for a, b in pairwise(self.numbers)) and self.count > 0
+
+    def within(self, depth: int, side: str) -> tuple[int, ...]:
         """The layers' numbers in a side of so many. Raises: ValueError if it lacks one."""
-        if self.numbers:
-            if self.numbers[-1] >= depth:
-                raise ValueError(f"{side} layer {self.numbers[-1]}: choose from 0 to {depth - 1}")
+        if self.listed:
+            if not self.rise or self.numbers[0] < 0 or self.numbers[-1] >= depth:
+                raise ValueError(
+                    f"has {depth} {side} layers, 0 to {depth - 1}: keep some of these, in rising "
+                    f"order, not {self or 'none'}"
+                )
             return self.numbers
         if not 1 <= self.count <= depth:
-            raise ValueError(f"{self.count} {side} layers: choose 1 to {depth}")
-        return range(depth - self.count, depth) if self.last else range(self.count)
+            raise ValueError(f"asks for {self.count} {side} layers: choose 1 to {depth}")
+        return tuple(range(depth))[-self.count if self.last else 0 :][: self.count]
 
     def __str__(self) -> str:
-        if self.numbers:
-            return "+" * (len(self.numbers) == 1) + "+".join(map(str, self.numbers))
+        if self.listed:
+            return "+" * (self.count == 1) + "+".join(map(str, self.numbers))
         return f"last{self.count}" if self.last else str(self.count)
 
 
@@ -61,6 +74,11 @@ class Layers(NamedTuple):
     def first(cls, encoder: int, decoder: int | None) -> "Layers":
         """So many first layers; of a model without a decoder, None of these."""
         return cls(Choice(encoder), None if decoder is None else Choice(decoder))
+
+    @classmethod
+    def of(cls, encoder: Iterable[int], decoder: Iterable[int] | None) -> "Layers":
+        """The layers of these numbers, from 0."""
+        return cls(Choice.of(encoder), None if decoder is None else Choice.of(decoder))
 
     @classmethod
     def parse(cls, spec: str, encoder_only: bool = False) -> "Layers":
@@ -81,6 +99,8 @@ class Layers(NamedTuple):
             else Choice.of(tuple(map(int, side["numbers"].strip("+").split("+"))))
             for side in found
         ]
+        if not all(choice.rise for choice in choices if choice.listed):
+            raise ValueError(f"{spec!r}: its layers are not in rising order: write 0+2+4")
         if encoder_only:
             return cls(choices[0], None)
         decoder = choices[-1] if len(choices) > 1 else choices[0]._replace(last=False)
@@ -96,22 +116,23 @@ class Layers(NamedTuple):
     @property
     def are_first(self) -> bool:
         """Whether it keeps the first layers of each side."""
-        return self == Layers.first(*self.counts, *[None] * (len(SIDES) - len(self.counts)))
+        return all(choice.are_first for choice in self if choice)
 
-    def within(self, depth: "Layers") -> dict[str, range | tuple[int, ...]]:
+    def within(self, depth: "Layers") -> dict[str, tuple[int, ...]]:
         """The layers' numbers by side, in a model of some depth.
 
         Raises: ValueError if the model lacks one.
         """
         numbers = {}
-        for side, choice, all_of_side in zip(SIDES, self, depth, strict=True):
-            if (choice is None) != (all_of_side is None):
-                raise ValueError(f"{self}: the model has an encoder only: write 3 or 0+2+4")
-            if choice and all_of_side:
+        for side, choice, every in zip(SIDES, self, depth, strict=True):
+            if (choice is None) != (every is None):
+                raise ValueError(f"{self} is not of the model's sides, {depth}")
+            if choice and every:
                 try:
-                    numbers[side] = choice.within(all_of_side.count, side)
+                    numbers[side] = choice.within(every.count, side)
                 except ValueError as error:
-                    raise ValueError(f"{self} asks for {error}") from None
+                    name = "" if choice.listed else f"{self} "
+                    raise ValueError(f"{name}{error}") from None
         return numbers
 
     def __str__(self) -> str:
@@ -123,10 +144,14 @@ class Layers(NamedTuple):
         return f"student_{str(self).replace('+', '_')}_nll_loss"
 
 
-def layers_of_metric(name: str) -> str | None:
-    """The layers of a student, as tables name them, whose validation loss has this name."""
+def layers_of_metric(name: str) -> Layers | None:
+    """The student whose validation loss has this name; None if it is another figure's."""
     found = _METRIC.fullmatch(name)
-    return found[1].replace("_", "+") if found else None
+    try:
+        written = found[1].replace("_", "+") if found else ""
+        return Layers.parse(written, encoder_only="x" not in written)
+    except ValueError:
+        return None
 
 
 def parse_students(specs: str) -> tuple[Layers, ...]:

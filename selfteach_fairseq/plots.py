@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from . import pictures, report
 from .curves import FULL
+from .layers import Layers
 
 _LINES = ("-", "--", ":", "-.")  # the full model, and its students
 _SMALL, _LARGE = {"width": 4.6, "height": 4}, {"width": 7, "height": 5}
@@ -142,7 +143,7 @@ def training(runs, style):
 def _points(records):
     return [
         _Point(
-            *(system, depth, runs[0]["encoder_layers"] + runs[0]["decoder_layers"]),
+            *(system, depth, sum(report.layers_of(runs[0]).counts)),
             *_spread(runs, "sentences_per_second"),
             *_spread(runs, "bleu"),
             runs[0]["parameters"],
@@ -158,8 +159,7 @@ def _spread(runs, key):
 
 def _depth(model):
     """For sorting "4x4", "3x3": the deepest first."""
-    encoder, decoder = map(int, model.split("x"))
-    return -encoder - decoder, model
+    return -sum(Layers.parse(model).counts), model
 
 
 def _label(text):

@@ -6,7 +6,7 @@ import re
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.utils import SACREBLEU_DIR
 
-from .sound import one_line
+from .errors import one_line
 
 TOKENIZERS = tuple(BLEU.TOKENIZERS)
 BEFORE_RECORDED = "13a"  # what records count that do not say so

@@ -3,9 +3,10 @@
 from pathlib import Path
 from statistics import mean, stdev
 
-from .files import read_json, write_table
+from .errors import one_line
+from .files import lines_of, read_json, write_table
+from .layers import Layers
 from .score import translations_path
-from .sound import lines_of, one_line
 
 _NUMBERS = (
     *("bleu", "bleu_lc", "chrf", "bytes", "parameters", "sentences_per_second"),
@@ -96,7 +97,7 @@ def options_of(records):
     """What was given to fairseq-generate: lines, each with the models it is of, if not of all."""
     given = {}
     for record in records:
-        name = f"{record['system']} {record['encoder_layers']}x{record['decoder_layers']}"
+        name = f"{record['system']} {layers_of(record)}"
         given.setdefault(record.get("options", ""), []).append(name)
     lines = []
     for options, names in given.items():
@@ -106,11 +107,16 @@ def options_of(records):
     return lines
 
 
+def layers_of(record):
+    """The Layers that the scored model has."""
+    return Layers.first(record["encoder_layers"], record["decoder_layers"])
+
+
 def grouped(records):
     """The records of each system at each depth, such as ("selfteach", "6x3"): one for each seed."""
     groups = {}
     for record in records:
-        depth = f"{record['encoder_layers']}x{record['decoder_layers']}"
+        depth = str(layers_of(record))
         groups.setdefault((record["system"], depth), []).append(record)
     return groups
 

@@ -17,8 +17,8 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 
-from .checkpoint import load
-from .sound import CheckpointError, LimitError, one_line
+from .checkpoints.checkpoint import Checkpoint
+from .errors import CheckpointError, LimitError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +191,7 @@ def _repair(source, suffix):
     """Puts a sound file in the place of a last one that is not."""
     path, option = source
     try:
-        load(path, any_size=True)
+        Checkpoint.read(path, any_size=True)
     except LimitError as error:  # it may be sound: nothing replaces it
         raise SystemExit(str(error)) from None
     except CheckpointError as error:
@@ -218,7 +218,7 @@ def newest_sound(folder, suffix=""):
     paths = [path for path in Path(folder).iterdir() if name.fullmatch(path.name)]
     for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         try:
-            if "last_optimizer_state" in load(path, any_size=True):
+            if Checkpoint.read(path, any_size=True).resumable:
                 return path
         except CheckpointError as error:
             logger.warning(str(error))

@@ -3,7 +3,7 @@
 import re
 from itertools import pairwise
 
-from .student import Student
+from .layers import SIDES, Layers
 
 _NAMED = re.compile(r"(single|halving|decreasing|auto):([\dx]+)-([\dx]+)")
 _FORMS = "6,5,4,3, or 6x6,6x4,6x3, or single:6-3, halving:12-3, decreasing:12-3, auto:6-3"
@@ -21,17 +21,17 @@ def parse_schedule(spec, importance=None):
         importance: a function without arguments that returns the importance of each layer by
             ("encoder" or "decoder", number from 1); for `auto` only
 
-    Returns: a tuple of two or more Students, the full model first.
+    Returns: a tuple of two or more Layers, the full model first.
     Raises: ValueError if there is no schedule in `spec`, or if a step is none.
     """
     named = _NAMED.fullmatch(spec)
     try:
         if named:
-            first, last = Student.parse(named[2]), Student.parse(named[3])
+            first, last = Layers.parse(named[2]), Layers.parse(named[3])
             _check_step(first, last)
             depths = _by_name(named[1], first, last, importance)
         else:
-            depths = tuple(Student.parse(depth) for depth in spec.split(","))
+            depths = tuple(Layers.parse(depth) for depth in spec.split(","))
         if len(depths) < 2:
             raise ValueError("has one depth only")
         for before, after in pairwise(depths):
@@ -44,28 +44,31 @@ def parse_schedule(spec, importance=None):
 def _check_step(before, after):
     if after == before:
         raise ValueError(f"{after} stands twice in a row")
-    if any(a > b for a, b in zip(after, before, strict=True)):
+    if not after.are_first:
+        raise ValueError(f"{after} is not made of first layers")
+    if any(a > b for a, b in zip(after.counts, before.counts, strict=True)):
         raise ValueError(f"{after} after {before} grows")
-    if min(after) < 1:
+    if min(after.counts) < 1:
         raise ValueError(f"{after} leaves no layer")
 
 
 def _by_name(kind, first, last, importance):
     if kind == "auto":
         layers = importance()
-        there = Student(*(sum(key[0] == side for key in layers) for side in ("encoder", "decoder")))
-        if there != first:
-            raise ValueError(f"the model has {there} layers, not {first}")
+        depth = Layers.first(*(sum(key[0] == side for key in layers) for side in SIDES))
+        if depth != first:
+            raise ValueError(f"the model has {depth} layers, not {first}")
         sides = [
             _of_equal_importance(start, end, lambda layer, side=side: layers[side, layer])
-            for side, start, end in zip(("encoder", "decoder"), first, last, strict=True)
+            for side, start, end in zip(SIDES, first.counts, last.counts, strict=True)
         ]
     else:
         step = {"single": _single, "halving": _halving, "decreasing": _decreasing}[kind]
-        sides = [_steps(start, end, step) for start, end in zip(first, last, strict=True)]
+        ends = zip(first.counts, last.counts, strict=True)
+        sides = [_steps(start, end, step) for start, end in ends]
     longest = max(map(len, sides))
     encoder, decoder = ([side[0]] * (longest - len(side)) + side for side in sides)
-    return tuple(map(Student, encoder, decoder))
+    return tuple(map(Layers.first, encoder, decoder))
 
 
 def _steps(start, end, step):

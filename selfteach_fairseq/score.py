@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 
 from . import __version__, quality
-from .checkpoint import depth, parameters
+from .checkpoints.checkpoint import Checkpoint
 from .data import dictionaries, lacks_targets, languages
-from .files import whole
+from .errors import TextError
+from .files import lines_of, whole
 from .generate import check_options, generating
-from .sound import CheckpointError, lines_of
-from .truncate import load_stock
+from .layers import SIDES
 
 
 def score(
@@ -47,13 +47,13 @@ def score(
         options: further options for fairseq-generate, a list of strings
 
     Returns: (record, translations): plain data for JSON, and the detokenised translations.
-    Raises: CheckpointError for a checkpoint, dictionary or reference that doesn't fit, ValueError
+    Raises: ValueError for a checkpoint, data folder or references that don't fit each other,
         for an option that is an argument here, or where there is nothing to compare with.
     """
     said = check_options(options)
-    state = load_stock(checkpoint)
-    source, target = languages(state["cfg"]["task"], data)
-    _, dictionary = dictionaries(state, data, (source, target))
+    model = Checkpoint.read(checkpoint).stock()
+    source, target = languages(model, data)
+    _, dictionary = dictionaries(model, data, (source, target))
     if references is None and lacks_targets(data, subset, (source, target)):
         raise ValueError(f"{data}: its {subset} has no targets: name --references")
     if len(lenpens) > 1 and lacks_targets(data, "valid", (source, target)):
@@ -64,7 +64,7 @@ def score(
         *("--beam", str(beam), "--batch-size", str(batch_size)),
         *(*_joining(dictionary), *options),
     ]
-    with generating(state, data, (source, target)) as generate:
+    with generating(model, data, (source, target)) as generate:
         lenpen, chosen = _choose(lenpens, generate, beam, tokenizer, common)
         command = ["--lenpen", str(lenpen), *common]
         runs = [generate(subset, command) for _ in range(repeat)]
@@ -75,7 +75,7 @@ def score(
     speed = sorted((run.speed for run in runs), key=itemgetter("seconds"))[repeat // 2]
     if given is not None:
         if len(given) != len(translations):
-            raise CheckpointError(
+            raise TextError(
                 f"{references}: {len(given)} lines for {len(translations)} sentences of {subset}"
             )
         targets = given
@@ -87,8 +87,8 @@ def score(
         "target": target,
         "references": "targets of the data folder" if references is None else str(references),
         **quality.quality(translations, targets, tokenizer),
-        **depth(state["model"])._asdict(),
-        "parameters": parameters(state["model"]),
+        **{f"{side}_layers": n for side, n in zip(SIDES, model.layers.counts, strict=True)},
+        "parameters": model.parameters,
         "bytes": Path(checkpoint).stat().st_size,
         **speed,
         "speed_runs": repeat,
@@ -96,8 +96,8 @@ def score(
         "lenpen": lenpen,
         **chosen,
         "batch_size": batch_size,
-        "updates": state["optimizer_history"][-1]["num_updates"],
-        "training_seconds": (state.get("extra_state") or {}).get("previous_training_time"),
+        "updates": model.updates,
+        "training_seconds": model.training_seconds,
         "options": shlex.join(options),
         "hardware": hardware(cpu="cpu" in said),
         "versions": _versions(),

@@ -13,9 +13,9 @@ from statistics import mean
 from sacrebleu.significance import PairedTest
 
 from . import quality
-from .report import check_comparable, read, translations
-from .sound import lines_of
-from .student import Student
+from .files import lines_of
+from .layers import Layers
+from .report import check_comparable, layers_of, read, translations
 
 SIGNIFICANT = 0.05  # of p
 
@@ -42,7 +42,7 @@ def compare(paths, references, base):
     tokenizer = records[paths[0]].get("tokenizer", quality.BEFORE_RECORDED)
     runs = {}
     for path, record in records.items():
-        layers = Student(record["encoder_layers"], record["decoder_layers"])
+        layers = layers_of(record)
         runs.setdefault((layers, record["system"]), {})[str(record.get("seed", ""))] = path
     scratch = {layers: s for layers, s in runs if _depth_trained(runs, s, base) == layers}
     rows = []
@@ -68,7 +68,7 @@ def _depth_trained(runs, system, base):
     if name != base:
         return None
     try:
-        return Student.parse(own) if own else max(layers for layers, s in runs if s == system)
+        return Layers.parse(own) if own else max(layers for layers, s in runs if s == system)
     except ValueError:
         return None
 

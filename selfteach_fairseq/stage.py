@@ -5,8 +5,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from .layers import Layers
 from .options import refuse, value_of
-from .student import Student
 
 # What a stage's command says itself.
 _OURS = (
@@ -21,8 +21,8 @@ _OURS = (
 class Stage(NamedTuple):
     """One training: of a model of some depth, with the next depth as its student."""
 
-    full: Student
-    student: Student
+    full: Layers
+    student: Layers
     updates: int | None  # so many
     patience: int | None  # or until so many validations in a row are no better for the student
     options: list  # further ones of fairseq-train
@@ -34,8 +34,8 @@ class Stage(NamedTuple):
             *(*self.saves(), *self._options()),
             *("--user-dir", str(Path(__file__).parent), "--save-dir", str(folder)),
             *("--criterion", "label_smoothed_ce_selfteach", "--student-layers", str(self.student)),
-            *("--encoder-layers", str(self.full.encoder_layers)),
-            *("--decoder-layers", str(self.full.decoder_layers)),
+            *("--encoder-layers", str(self.full.encoder)),
+            *("--decoder-layers", str(self.full.decoder)),
             *("--best-checkpoint-metric", self.metric),
         ]
         if self.updates:
@@ -48,7 +48,7 @@ class Stage(NamedTuple):
 
     @property
     def metric(self):
-        return f"student_{self.student}_nll_loss"
+        return self.student.metric
 
     def saves(self):
         """Options that save at every validation: fairseq keeps the best of what it saves.

@@ -14,8 +14,7 @@ from fairseq.tasks.multilingual_translation import MultilingualTranslationTask
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
 from . import quality
-from .model import TransformerSelfteachModel
-from .student import Student
+from .models.transformer import TransformerSelfteachModel
 
 
 @dataclass
@@ -61,7 +60,7 @@ class SelfteachTranslationTask(TranslationTask):
         if not isinstance(model, TransformerSelfteachModel):
             raise ValueError(f"{flag} needs --arch transformer_selfteach, or one named alike")
         try:
-            return model.student(*Student.parse(self.cfg.eval_bleu_student))
+            return model.student(self.cfg.eval_bleu_student)
         except ValueError as error:
             raise ValueError(f"{flag}: {error}") from None
 

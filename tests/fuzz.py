@@ -22,9 +22,8 @@ import iwslt14_archive
 import torch
 from text import CorpusError
 
-from selfteach_fairseq import checkpoint
-from selfteach_fairseq.checkpoint import CheckpointError
-from selfteach_fairseq.truncate import first_layers, truncate
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
+from selfteach_fairseq.errors import CheckpointError
 
 MOST_MEMORY = 2**30  # bytes, with all libraries
 MOST_TIME = 900  # seconds of a processor
@@ -78,12 +77,10 @@ def _damaged(content, number, count, rng):
 
 def read_checkpoint(path):
     """The tensors, after all that the commands do with a checkpoint."""
-    state = checkpoint.load(path)
-    depth = checkpoint.depth(state["model"])
-    cut = truncate(state, first_layers(depth), fp16=True)
-    checkpoint.save(cut, path.with_name("cut.pt"))
+    whole = Checkpoint.read(path)
+    whole.cut(whole.layers, fp16=True).write(path.with_name("cut.pt"))
     torch.load(path.with_name("cut.pt"), weights_only=True)
-    return {name: tensor.numpy().tobytes() for name, tensor in state["model"].items()}
+    return {name: tensor.numpy().tobytes() for name, tensor in whole.weights.items()}
 
 
 def read_archive(path):

@@ -71,7 +71,7 @@ def reference_student_logits(full_model, student, sample):
     """Logits (B, T, V) of a stock fairseq model of the student's depth, given copies of the
     full model's weights by their names; in eval mode."""
     cfg = copy.deepcopy(full_model.cfg)
-    depths = {"encoder": student.encoder_layers, "decoder": student.decoder_layers}
+    depths = dict(zip(("encoder", "decoder"), student.counts, strict=True))
     cfg.encoder.layers, cfg.decoder.layers = depths["encoder"], depths["decoder"]
     dictionaries = SimpleNamespace(  # copies, for fairseq merges dictionaries in place
         source_dictionary=copy.deepcopy(full_model.encoder.dictionary),

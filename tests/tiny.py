@@ -104,10 +104,10 @@ def checkpoint_of(model, *flags, **choices):
     }
 
 
-def load_stock(state):
-    """The model in a checkpoint, as stock fairseq builds and loads it."""
-    model = task().build_model(OmegaConf.create(state["cfg"]["model"]))
-    model.load_state_dict(state["model"], strict=True)
+def load_stock(checkpoint):
+    """The model in a Checkpoint, as stock fairseq builds and loads it."""
+    model = task().build_model(OmegaConf.create(checkpoint.settings))
+    model.load_state_dict(checkpoint.weights, strict=True)
     return model.eval()
 
 

@@ -11,12 +11,10 @@ from fairseq.criterions import register_criterion
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
 )
-from fairseq.models import build_model
-from omegaconf import OmegaConf
 
+from ..checkpoints.checkpoint import Checkpoint
 from ..checks import of_model
-from ..sound import CheckpointError
-from ..truncate import load_stock
+from ..errors import CheckpointError
 from .divergence import DivergenceCriterion
 
 
@@ -107,17 +105,17 @@ def load_teacher(path, task):
     Raises: ValueError if it is no Transformer's, or of dictionaries of other sizes than the task's.
     """
     try:
-        state = load_stock(path)
+        checkpoint = Checkpoint.read(path).stock()
     except CheckpointError as error:
         raise ValueError(f"--teacher {error}") from None
-    settings, weights = state["cfg"]["model"], state["model"]
+    settings = checkpoint.settings
     if settings.get("adaptive_softmax_cutoff") is not None:
         raise ValueError(f"--teacher {path}: has an adaptive softmax: choose one without")
     for side, dictionary in (
         ("encoder", task.source_dictionary),
         ("decoder", task.target_dictionary),
     ):
-        rows = weights[f"{side}.embed_tokens.weight"].size(0)
+        rows = checkpoint.types(side)
         if rows != len(dictionary):
             merged = settings.get("merge_src_tgt_embed") and rows == _merged(task)
             raise ValueError(
@@ -131,9 +129,7 @@ def load_teacher(path, task):
                 )
             )
     # Not by the task, whose build_model() would also take it for the one to validate with BLEU.
-    teacher = build_model(OmegaConf.create(settings), task)
-    teacher.load_state_dict(weights, strict=True)
-    return teacher.eval().requires_grad_(False)
+    return checkpoint.build(task).eval().requires_grad_(False)
 
 
 def _merged(task):

@@ -1,7 +1,7 @@
 """`selfteach average`: average checkpoints of one run."""
 
-from .. import checkpoint
-from ..average import average
+from ..checkpoints.average import average
+from ..files import check_output
 from .arguments import add_output
 
 
@@ -13,9 +13,9 @@ def add(commands):
 
 
 def _run(args):
-    checkpoint.check_output(args.output, args.force)
+    check_output(args.output, args.force)
     mean, copies = average(args.checkpoints)
-    checkpoint.save(mean, args.output)
+    mean.write(args.output)
     print(f"{args.output}: mean of {len(args.checkpoints) - len(copies)} checkpoints")
     if copies:
         print(f"left out, as copies of others among them: {', '.join(copies)}")

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 from .. import importance_pictures, importance_run, pictures
+from ..errors import one_line
 from ..files import write_json
 from ..importance import ALL
-from ..sound import one_line
 from .arguments import positive
 
 _TABLE, _ZEROING = "importance.tsv", "zeroing.json"

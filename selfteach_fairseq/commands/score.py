@@ -2,7 +2,8 @@
 
 import argparse
 
-from .. import checkpoint, quality, report, score
+from .. import quality, report, score
+from ..files import check_output
 from .arguments import add_output, positive
 
 
@@ -61,8 +62,8 @@ def add(commands):
 
 
 def _run(args):
-    checkpoint.check_output(args.output, args.force)
-    checkpoint.check_output(score.translations_path(args.output), args.force)
+    check_output(args.output, args.force)
+    check_output(score.translations_path(args.output), args.force)
     about = _about(args)
     record, translations = score.score(
         args.checkpoint,

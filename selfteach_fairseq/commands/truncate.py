@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from .. import checkpoint, truncate
-from ..student import Student
+from ..checkpoints.checkpoint import Checkpoint
+from ..files import check_output
+from ..layers import Choice, Layers
 from .arguments import add_output
 
 
@@ -12,7 +13,12 @@ def add(commands):
     command = commands.add_parser("truncate", help="cut a student out of a checkpoint")
     command.add_argument("checkpoint")
     layers = command.add_argument_group("what to keep")
-    layers.add_argument("--layers", metavar="N", help="the first layers: 3, or 6x3")
+    layers.add_argument(
+        "--layers",
+        metavar="N",
+        help="the first layers: 3, or 6x3; last3x3: the encoder's last ones; 0+2+4x0+2: these, "
+        "counted from 0",
+    )
     for side in ("encoder", "decoder"):
         layers.add_argument(
             f"--keep-{side}",
@@ -29,35 +35,31 @@ def _layer_numbers(text):
     numbers = text.split(",") if text else []
     if not all(number.isdecimal() for number in numbers):
         raise argparse.ArgumentTypeError(f"'{text}': write numbers of layers, such as 0,2,4")
-    return [int(number) for number in numbers]
+    return Choice.of(map(int, numbers))
 
 
 def _run(args):
-    checkpoint.check_output(args.output, args.force)
-    chosen = args.keep_encoder is not None or args.keep_decoder is not None
-    if chosen == (args.layers is not None):
+    check_output(args.output, args.force)
+    listed = {"encoder": args.keep_encoder, "decoder": args.keep_decoder}
+    listed = {side: choice for side, choice in listed.items() if choice is not None}
+    if bool(listed) == (args.layers is not None):
         raise ValueError(
             "say what to keep: either --layers 3, or --keep-encoder and --keep-decoder"
         )
-    state = checkpoint.load(args.checkpoint)
+    before = Checkpoint.read(args.checkpoint)
     try:
-        there = checkpoint.depth(state["model"])
-        student = there if args.layers is None else Student.parse(args.layers)
-        student.check_fits(*there)
-        keep = truncate.first_layers(student)
-        for side in keep:
-            if getattr(args, f"keep_{side}") is not None:
-                keep[side] = getattr(args, f"keep_{side}")
-        cut = truncate.truncate(state, keep, args.fp16)
+        after = before.cut(_layers(args.layers, listed, before), args.fp16)
     except ValueError as error:
         raise ValueError(f"{args.checkpoint}: {error}") from None
-    checkpoint.save(cut, args.output)
+    after.write(args.output)
     print(f"{'':8}{'layers':>8}{'parameters':>14}{'bytes':>14}")
-    for name, model, path in (
-        ("before", state["model"], args.checkpoint),
-        ("after", cut["model"], args.output),
-    ):
-        print(
-            f"{name:8}{checkpoint.depth(model)!s:>8}{checkpoint.parameters(model):>14,}"
-            f"{Path(path).stat().st_size:>14,}"
-        )
+    for name, one, path in (("before", before, args.checkpoint), ("after", after, args.output)):
+        size = Path(path).stat().st_size
+        print(f"{name:8}{one.layers!s:>8}{one.parameters:>14,}{size:>14,}")
+
+
+def _layers(spec, listed, checkpoint):
+    """What is asked for: `listed` replaces sides of the whole model."""
+    if spec is not None:
+        return Layers.parse(spec)
+    return checkpoint.layers._replace(**listed) if checkpoint.layers else Layers(**listed)

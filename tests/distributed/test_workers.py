@@ -10,7 +10,7 @@ from conftest import run, train, train_command
 from exact import assert_same, last
 from tiny import batch, build, checkpoint_of, gradients
 
-from selfteach_fairseq import checkpoint
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 
 # Adam would blow up the rounding in gradients that are zero, such as those of k_proj.bias.
 FLAGS = (
@@ -35,7 +35,7 @@ def trained(data, folder, *flags, workers=1):
         log = run(*TORCHRUN, "--no-python", "bash", "-c", script).stdout
     lines = [line for line in log.splitlines() if "| train |" in line]
     figures = dict(part.split(" ", 1) for part in lines[-1].split("| train | ")[1].split(" | "))
-    return checkpoint.load(folder / "checkpoint_last.pt")["model"], figures
+    return Checkpoint.read(folder / "checkpoint_last.pt").weights, figures
 
 
 def assert_equal(found, expected):

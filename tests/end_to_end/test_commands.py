@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ import torch
 from conftest import ENVIRONMENT, ROOT, USER_DIR, fairseq, make_text, run, selfteach, train
 from fairseq import checkpoint_utils
 
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.generate import generating
 from selfteach_fairseq.score import best_of
-from selfteach_fairseq.truncate import load_stock
 
 
 def losses(log, tag):
@@ -126,9 +127,9 @@ def test_one_search_serves_every_length_penalty(data, student):
     for parameter in model.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.8)
-    state = {**load_stock(student), "model": model.state_dict()}
+    noisy = replace(Checkpoint.read(student).stock(), weights=model.state_dict())
     options = ("--beam", "4", "--max-len-b", "20")
-    with generating(state, data, ("xx", "en")) as generate:
+    with generating(noisy, data, ("xx", "en")) as generate:
         once = generate("test", [*options, "--lenpen", "0", "--nbest", "4"]).hypotheses
         said = []
         for lenpen in (0, 3):

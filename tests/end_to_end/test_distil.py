@@ -11,7 +11,8 @@ from conftest import train
 from fairseq.data import Dictionary
 from fairseq.data.data_utils import load_indexed_dataset
 
-from selfteach_fairseq import checkpoint, distil
+from selfteach_fairseq import distil
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.cli import main
 from selfteach_fairseq.generate import Hypothesis, Output
 
@@ -65,9 +66,9 @@ def test_a_stock_student_learns_word_by_word_from_the_teachers_text(trained, dis
     )
     log = train(folder, tmp_path / "a student", *flags).stdout
     assert re.search(r"valid \| .* kl \d", log) and "| bleu " in log
-    state = checkpoint.load(tmp_path / "a student/checkpoint_last.pt")
-    assert str(checkpoint.depth(state["model"])) == "2x1"
-    assert not any("teacher" in name for name in state["model"])
+    student = Checkpoint.read(tmp_path / "a student/checkpoint_last.pt")
+    assert str(student.layers) == "2x1"
+    assert not any("teacher" in name for name in student.weights)
 
 
 @contextmanager

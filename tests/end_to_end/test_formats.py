@@ -7,7 +7,7 @@ import shutil
 import torch
 from conftest import ROOT, selfteach, train
 
-from selfteach_fairseq import checkpoint
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.cli import main
 
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -29,11 +29,11 @@ def same(one, other):
 def test_a_checkpoint_is_cut_and_averaged(tmp_path):
     cut, mean = tmp_path / "cut.pt", tmp_path / "mean.pt"
     assert main(["truncate", str(CHECKPOINT), "--layers", "1x1", "-o", str(cut)]) == 0
-    assert same(checkpoint.load(cut)["model"], checkpoint.load(STUDENT)["model"])
+    assert same(Checkpoint.read(cut).weights, Checkpoint.read(STUDENT).weights)
     assert main(["average", str(CHECKPOINT), str(CHECKPOINT), "-o", str(mean)]) == 0
-    assert same(checkpoint.load(mean)["model"], checkpoint.load(CHECKPOINT)["model"])
+    assert same(Checkpoint.read(mean).weights, Checkpoint.read(CHECKPOINT).weights)
     assert main(["average", str(STUDENT), str(cut), "-o", str(mean), "--force"]) == 0
-    assert same(checkpoint.load(mean)["model"], checkpoint.load(STUDENT)["model"])
+    assert same(Checkpoint.read(mean).weights, Checkpoint.read(STUDENT).weights)
 
 
 def test_a_checkpoint_is_gone_on_from(tmp_path):

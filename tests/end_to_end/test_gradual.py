@@ -15,7 +15,8 @@ import torch
 from conftest import ENVIRONMENT, selfteach
 from fairseq import checkpoint_utils
 
-from selfteach_fairseq import checkpoint, curves
+from selfteach_fairseq import curves
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 
 SCHEDULE = ("--schedule", "4x3,3x2,2x1", "--stage-updates", "8,6", "--later", "--lr 0.005")
 OPTIONS = (
@@ -44,41 +45,41 @@ def account(folder):
 
 
 def models(folder):
-    return {path.name: checkpoint.load(path) for path in folder.glob("model-*.pt")}
+    return {path.name: Checkpoint.read(path) for path in folder.glob("model-*.pt")}
 
 
 def assert_same_models(folder, other):
     found, expected = models(folder), models(other)
     assert found.keys() == expected.keys()
-    for name, state in found.items():
-        for key, tensor in state["model"].items():
-            assert torch.equal(tensor, expected[name]["model"][key]), (name, key)
+    for name, model in found.items():
+        for key, tensor in model.weights.items():
+            assert torch.equal(tensor, expected[name].weights[key]), (name, key)
 
 
 def test_each_stage_is_a_run_and_each_depth_a_stock_model(whole):
     folder, output = whole
     assert "stage 2 of 2: 3x2 layers, teaching its first 2x1" in output
     assert output.splitlines()[-1] == str(folder / "model-2x1.pt")
-    depths = {name: str(checkpoint.depth(s["model"])) for name, s in models(folder).items()}
+    depths = {name: str(s.layers) for name, s in models(folder).items()}
     assert depths == {f"model-{depth}.pt": depth for depth in ("4x3", "3x2", "2x1")}
-    for state in models(folder).values():
-        assert state["cfg"]["model"]["_name"] == "transformer"
+    for model in models(folder).values():
+        assert model.settings["_name"] == "transformer"
     for entry, run, updates, rate in zip(
         account(folder), ("stage1-4x3", "stage2-3x2"), (8, 6), (0.01, 0.005), strict=True
     ):
         assert entry["updates"] == updates and entry["training_seconds"] > 0
-        state = checkpoint.load(folder / run / "checkpoint_best.pt")
-        assert entry["student_nll_loss"] == state["extra_state"]["val_loss"]
+        best = Checkpoint.read(folder / run / "checkpoint_best.pt")
+        assert entry["student_nll_loss"] == best.extra["val_loss"]
         assert 0 < entry["full_nll_loss"] < 9
-        assert state["cfg"]["optimization"]["lr"] == [rate]
-        assert state["cfg"]["lr_scheduler"]["total_num_update"] == updates
+        assert best.cfg["optimization"]["lr"] == [rate]
+        assert best.cfg["lr_scheduler"]["total_num_update"] == updates
 
 
 def test_the_stages_times_add_up(whole):
-    last = checkpoint.load(whole[0] / "stage2-3x2" / "checkpoint_last.pt")
+    last = Checkpoint.read(whole[0] / "stage2-3x2" / "checkpoint_last.pt")
     seconds = [entry["training_seconds"] for entry in account(whole[0])]
     assert min(seconds) > 0.1
-    assert sum(seconds) == pytest.approx(last["extra_state"]["previous_training_time"], abs=0.2)
+    assert sum(seconds) == pytest.approx(last.training_seconds, abs=0.2)
 
 
 def test_a_stage_begins_with_the_student_of_the_stage_before(data, tmp_path):
@@ -125,7 +126,7 @@ def test_a_finished_stage_is_not_repeated_and_a_schedule_can_grow(data, whole, t
     output = gradual(data, folder, *longer).stdout
     assert "stage 3 of 3: 2x1 layers, teaching its first 1x1" in output
     assert "stage 1" not in output and account(folder)[:2] == before
-    assert str(checkpoint.depth(models(folder)["model-1x1.pt"]["model"])) == "1x1"
+    assert str(models(folder)["model-1x1.pt"].layers) == "1x1"
 
 
 def refusal(data, folder, *flags, **options):
@@ -169,8 +170,8 @@ def test_patience_ends_a_stage_once_its_student_stops_gaining(data, trained, tmp
     assert entry["updates"] == 6  # the third validation, one every two updates
     log = (tmp_path / "run" / "stage1-4x3" / "train.log").read_text()
     assert len(re.findall(r"Saved checkpoint .*@ [246] updates", log)) == 3
-    given = checkpoint.load(trained / "checkpoint_best.pt")["model"]
-    for name, tensor in checkpoint.load(tmp_path / "run" / "model-4x3.pt")["model"].items():
+    given = Checkpoint.read(trained / "checkpoint_best.pt").weights
+    for name, tensor in Checkpoint.read(tmp_path / "run" / "model-4x3.pt").weights.items():
         assert torch.equal(tensor, given[name])
 
 

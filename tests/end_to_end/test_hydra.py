@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import USER_DIR, fairseq, run, selfteach
 
-from selfteach_fairseq import checkpoint
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 
 CONFIG = """# @package _global_
 common: {{user_dir: "{user_dir}", cpu: true, no_progress_bar: true, log_format: simple}}
@@ -42,7 +42,7 @@ def trained(data, tmp_path_factory):
 
 
 def test_the_preset_is_the_architectures(data, trained):
-    cfg = checkpoint.load(trained)["cfg"]
+    cfg = Checkpoint.read(trained).cfg
     assert (cfg["model"]["encoder_embed_dim"], cfg["model"]["encoder_layers"]) == (64, 4)
     assert (cfg["model"]["decoder_layers"], cfg["model"]["decoder_output_dim"]) == (2, 64)
     assert (cfg["criterion"]["encoder_layers"], cfg["criterion"]["decoder_layers"]) == ("4", "2")

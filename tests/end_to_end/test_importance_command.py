@@ -10,7 +10,7 @@ import torch
 from conftest import selfteach, train
 from tiny import TYPES, build, checkpoint_of
 
-from selfteach_fairseq import checkpoint
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.cli import main
 from selfteach_fairseq.importance_run import of_checkpoint
 
@@ -174,9 +174,9 @@ def test_what_is_refused(data, trained, tmp_path, capsys, change, message):
 
 
 def test_two_states_of_one_update(data, trained, tmp_path, capsys):
-    other = checkpoint.load(trained / "checkpoint_last.pt")
-    other["model"]["encoder.layers.0.fc1.weight"] *= 1.1
-    checkpoint.save(other, tmp_path / "other.pt")
+    other = Checkpoint.read(trained / "checkpoint_last.pt")
+    other.weights["encoder.layers.0.fc1.weight"] *= 1.1
+    other.write(tmp_path / "other.pt")
     paths = [str(trained / "checkpoint_last.pt"), str(tmp_path / "other.pt")]
     assert main(["importance", str(data), "--path", *paths, "-o", str(tmp_path / "out")]) == 1
     (line,) = capsys.readouterr().err.splitlines()

@@ -9,7 +9,7 @@ from conftest import ROOT
 from sacrebleu.metrics import BLEU
 
 from selfteach_fairseq.cli import main
-from selfteach_fairseq.sound import lines_of
+from selfteach_fairseq.files import lines_of
 
 FIXTURES = ROOT / "tests" / "fixtures"
 SOURCE, TARGET = "sr@latin", "zh_CN.GB18030"

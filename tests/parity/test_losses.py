@@ -9,8 +9,8 @@ from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_l
 from reference import reference_loss, reference_student_logits
 from tiny import batch, build
 
+from selfteach_fairseq.layers import Layers
 from selfteach_fairseq.losses import Objective, self_teaching_loss
-from selfteach_fairseq.student import Student
 
 DEFAULT = Objective(label_smoothing=0.1, alpha=0.7, student_ce=0.4)
 
@@ -307,7 +307,7 @@ VARIANTS = {
 def test_a_student_is_a_model_with_copies_of_its_layers(flags):
     """Written without the package's own truncation."""
     model = build(*flags)[0].eval()
-    for student in (Student(2, 1), Student(4, 2), Student(1, 3)):
+    for student in (Layers.first(2, 1), Layers.first(4, 2), Layers.first(1, 3)):
         features = model(**batch()["net_input"], students=(student,), features_only=True)[1][
             "students"
         ][student]

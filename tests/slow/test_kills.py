@@ -15,7 +15,7 @@ from conftest import ENVIRONMENT, selfteach, train, train_command
 from project import Project, results
 from tiny import build, checkpoint_of
 
-from selfteach_fairseq import checkpoint
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.slow
 RANDOM = random.Random(0)
@@ -69,14 +69,14 @@ def test_training(data, tmp_path, survived):
         updates = re.findall(r"Saved checkpoint .* @ (\d+) updates", run.output())
         saved = max([saved, *map(int, updates)])
         for path in folder.glob("*.pt"):
-            checkpoint.load(path)
+            Checkpoint.read(path)
         if saved:
-            last = checkpoint.load(folder / "checkpoint_last.pt")
-            assert last["optimizer_history"][-1]["num_updates"] >= saved
+            last = Checkpoint.read(folder / "checkpoint_last.pt")
+            assert last.updates >= saved
     assert run.process.returncode == 0, run.output()
     assert kills > 10
-    whole = checkpoint.load(tmp_path / "whole" / "checkpoint_last.pt")
-    assert all(torch.equal(t, last["model"][name]) for name, t in whole["model"].items())
+    whole = Checkpoint.read(tmp_path / "whole" / "checkpoint_last.pt")
+    assert all(torch.equal(t, last.weights[name]) for name, t in whole.weights.items())
     survived("SIGKILL while training and saving", kills)
 
 
@@ -109,8 +109,8 @@ def test_a_command_that_writes_a_checkpoint(large, tmp_path, command, survived):
             output.unlink()
     assert kills > 3
     selfteach(*words, output)
-    expected, found = (checkpoint.load(path) for path in (tmp_path / "whole.pt", output))
-    assert all(torch.equal(t, found["model"][name]) for name, t in expected["model"].items())
+    expected, found = (Checkpoint.read(path) for path in (tmp_path / "whole.pt", output))
+    assert all(torch.equal(t, found.weights[name]) for name, t in expected.weights.items())
     survived(f"SIGKILL while `selfteach {command}` writes", kills)
 
 

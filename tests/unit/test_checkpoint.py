@@ -1,16 +1,18 @@
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from tiny import build, checkpoint_of
 
-from selfteach_fairseq import checkpoint
-from selfteach_fairseq.checkpoint import CheckpointError
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
+from selfteach_fairseq.checkpoints.reading import plain
 from selfteach_fairseq.cli import main
-from selfteach_fairseq.student import Student
+from selfteach_fairseq.errors import CheckpointError
+from selfteach_fairseq.layers import Layers
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def test_an_existing_output_is_kept_unless_forced(saved, tmp_path, capsys):
     assert "add --force" in capsys.readouterr().err
     assert output.read_text() == "precious"
     assert main([*command, "--force"]) == 0
-    assert checkpoint.depth(checkpoint.load(output)["model"]) == Student(1, 1)
+    assert Checkpoint.read(output).layers == Layers.first(1, 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.pt", "out.pt"]
 
 
@@ -135,31 +137,32 @@ def test_an_output_that_cannot_be_written(saved, tmp_path, capsys):
     assert main(["truncate", str(saved), "--layers", "1", "-o", full]) == 1
 
 
-def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(state, tmp_path):
     output = tmp_path / "out.pt"
     output.write_text("precious")
     with pytest.raises(Exception, match="pickle"):
-        checkpoint.save({"model": lambda: None}, output)
+        replace(Checkpoint.of(state), task_state={"a": lambda: None}).write(output)
     assert output.read_text() == "precious"
     assert list(tmp_path.iterdir()) == [output]
 
 
 def test_plain_keeps_data_and_refuses_objects():
     data = {"a": [1, 2.5, None, "x", True], "b": (torch.ones(2),)}
-    assert str(checkpoint.plain(data)) == str(data)
-    found = checkpoint.plain({"best": np.float64(1.5), "n": np.array([1, 2])})
+    assert str(plain(data)) == str(data)
+    found = plain({"best": np.float64(1.5), "n": np.array([1, 2])})
     assert found == {"best": 1.5, "n": [1, 2]} and type(found["best"]) is float
     with pytest.raises(CheckpointError, match="holds a object"):
-        checkpoint.plain({"a": object()})
+        plain({"a": object()})
 
 
 def test_tied_embeddings_are_tied_again_and_counted_once(state, saved):
     untied = {name: tensor.clone() for name, tensor in state["model"].items()}
     torch.save({**state, "model": untied}, saved)
-    model = checkpoint.load(saved)["model"]
+    loaded = Checkpoint.read(saved)
+    model = loaded.weights
     assert len({id(model[name]) for name in model if "embed_tokens" in name}) == 1
     built, _ = build("--share-all-embeddings")
-    assert checkpoint.parameters(model) == sum(p.numel() for p in built.parameters())
+    assert loaded.parameters == sum(p.numel() for p in built.parameters())
 
 
 @pytest.mark.parametrize(
@@ -181,15 +184,15 @@ def test_every_kind_of_transformer_fits_its_settings(tmp_path, flags, arch):
     choices = {"arch": arch, "criterion": "label_smoothed_cross_entropy"}
     state = checkpoint_of(build(*flags, **choices)[0], *flags, **choices)
     torch.save(state, tmp_path / "model.pt")
-    loaded = checkpoint.load(tmp_path / "model.pt")
-    assert loaded["model"].keys() == state["model"].keys()
+    loaded = Checkpoint.read(tmp_path / "model.pt")
+    assert loaded.weights.keys() == state["model"].keys()
 
 
 def test_the_training_time_of_several_workers_is_a_number(state, tmp_path):
     state["extra_state"] = {"previous_training_time": torch.tensor(2.5)}
     torch.save(state, tmp_path / "model.pt")
-    loaded = checkpoint.load(tmp_path / "model.pt")
-    assert type(loaded["extra_state"]["previous_training_time"]) is float
+    loaded = Checkpoint.read(tmp_path / "model.pt")
+    assert type(loaded.training_seconds) is float
 
 
 def test_an_average_is_the_mean_of_the_models(tmp_path, capsys):

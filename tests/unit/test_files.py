@@ -10,7 +10,8 @@ import torch
 from fairseq.file_io import PathManager
 from tiny import build, checkpoint_of
 
-from selfteach_fairseq import checkpoint, files, report, score
+from selfteach_fairseq import files, report, score
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.cli import main
 
 
@@ -45,12 +46,18 @@ RECORD = {
     **dict.fromkeys(("bytes", "parameters", "encoder_layers", "decoder_layers"), 2),
     **{"bleu_signature": "nrefs:1", "versions": {"torch": "2"}},
 }
+
+
+def saved(path):
+    Checkpoint.of(checkpoint_of(build()[0])).write(path)
+
+
 # The second of the two files that scoring writes is the longer one, or the shorter.
 WRITES = {
     "r.json": lambda folder: score.write({"a": "b" * 9999}, ["c"], folder / "r.json"),
     "r.hyp.txt": lambda folder: score.write({"a": 1}, ["c" * 9999], folder / "r.json"),
     "t.csv": lambda folder: report.write_csv([RECORD] * 999, folder / "t.csv"),
-    "out.pt": lambda folder: checkpoint.save({"model": torch.zeros(9999)}, folder / "out.pt"),
+    "out.pt": lambda folder: saved(folder / "out.pt"),
 }
 
 
@@ -109,7 +116,7 @@ def test_who_may_read_a_file_is_for_the_umask_to_say(tmp_path, umask, mode):
     (tmp_path / "source.in").write_bytes(b"x")
     before = os.umask(umask)
     try:
-        checkpoint.save({"model": torch.zeros(1)}, tmp_path / "out.pt")
+        saved(tmp_path / "out.pt")
         files.write_json({}, tmp_path / "r.json")
         PathManager.copy(str(tmp_path / "source.in"), str(tmp_path / "checkpoint_last.pt"))
     finally:

@@ -10,6 +10,7 @@ from tiny import PAD, batch, build, checkpoint_of, load_stock
 from torch import nn
 
 from selfteach_fairseq import importance_pictures
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.importance import (
     ALL,
     groups,
@@ -19,7 +20,7 @@ from selfteach_fairseq.importance import (
     part_importance,
 )
 from selfteach_fairseq.importance_run import Row, correlations, write_tsv
-from selfteach_fairseq.truncate import truncate
+from selfteach_fairseq.layers import Layers
 
 PRE = ("--encoder-normalize-before", "--decoder-normalize-before")
 STYLES = pytest.mark.parametrize("style", [(), PRE], ids=["post-norm", "pre-norm"])
@@ -191,8 +192,9 @@ def test_a_pre_norm_model_without_a_layer_is_the_one_cut_out(key):
     state, (side, number, _) = checkpoint_of(model, *PRE), key
     keep = {"encoder": [0, 1, 2, 3], "decoder": [0, 1, 2]}
     keep[side].remove(number - 1)
-    cut = load_stock(truncate(state, keep)).double()
-    cut.load_state_dict(truncate(state, keep)["model"])  # load_stock() has it in single precision
+    kept = Checkpoint.of(state).cut(Layers.of(**keep))
+    cut = load_stock(kept).double()
+    cut.load_state_dict(kept.weights)  # load_stock() has it in single precision
     before = copy.deepcopy(model.state_dict())
     found = loss_without(model, [sample], key)
     assert found == pytest.approx(mean_loss(cut, sample), rel=1e-9)

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from selfteach_fairseq.layers import Choice, Layers, layers_of_metric, parse_students
+from selfteach_fairseq.layers import Layers, layers_of_metric, parse_students
 
 DEPTH = Layers.first(6, 4)
 
@@ -36,7 +36,7 @@ def test_every_choice_has_one_name_and_its_numbers(spec, name, encoder, decoder)
     first = [*range(len(encoder))], [*range(len(decoder))]
     assert layers.are_first == ((encoder, decoder) == first)
     assert re.fullmatch("[a-z0-9_]+", layers.metric)
-    assert layers_of_metric(layers.metric) == name
+    assert layers_of_metric(layers.metric) == layers
 
 
 @pytest.mark.parametrize("spec, numbers", [("3", [0, 1, 2]), ("last2", [4, 5]), ("0+5", [0, 5])])
@@ -49,7 +49,7 @@ def test_a_model_may_have_an_encoder_only(spec, numbers):
     assert layers.are_first == (spec == "3")
     with pytest.raises(ValueError, match="no choice of layers"):
         Layers.parse("3x3", encoder_only=True)
-    with pytest.raises(ValueError, match="an encoder only"):
+    with pytest.raises(ValueError, match="not of the model's sides"):
         Layers.parse(spec).within(Layers.first(6, None))
 
 
@@ -69,8 +69,12 @@ def test_anything_else_is_refused(spec):
 def test_numbers_must_rise(spec):
     with pytest.raises(ValueError, match="in rising order"):
         Layers.parse(spec)
-    with pytest.raises(ValueError, match="none are no layers"):
-        Choice.of(())
+
+
+@pytest.mark.parametrize("numbers", [[], [0, 4], [-1, 0], [1, 1], [2, 1]])
+def test_numbers_must_be_there(numbers):
+    with pytest.raises(ValueError, match="has 4 encoder layers, 0 to 3"):
+        Layers.of(numbers, [0]).within(Layers.first(4, 3))
 
 
 def test_a_decoder_keeps_no_last_layers():
@@ -90,10 +94,12 @@ def test_a_student_must_be_part_of_the_model(student):
     with pytest.raises(ValueError, match="choose 1 to"):
         Layers.parse(student).within(Layers.first(4, 3))
     Layers.first(4, 3).within(Layers.first(4, 3))
-    with pytest.raises(ValueError, match="asks for encoder layer 4: choose from 0 to 3"):
+    with pytest.raises(ValueError, match="has 4 encoder layers, 0 to 3"):
         Layers.parse("0+4x1").within(Layers.first(4, 3))
 
 
-@pytest.mark.parametrize("name", ["nll_loss", "student_nll_loss", "student_3x3_ppl", "kl"])
+@pytest.mark.parametrize(
+    "name", ["nll_loss", "student_nll_loss", "student_3x3_ppl", "kl", "student_a_nll_loss"]
+)
 def test_other_metrics_are_no_students(name):
     assert layers_of_metric(name) is None

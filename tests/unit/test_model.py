@@ -8,10 +8,10 @@ from fairseq.models.transformer import TransformerModel
 from tiny import batch, build, checkpoint_of, load_stock, translate
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from selfteach_fairseq.student import Student
-from selfteach_fairseq.truncate import first_layers, truncate
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
+from selfteach_fairseq.layers import Layers
 
-STUDENTS = (Student(2, 1), Student(4, 2), Student(1, 3))
+STUDENTS = (Layers.first(2, 1), Layers.first(4, 2), Layers.first(1, 3))
 VARIANTS = {
     "post-norm": (),
     "pre-norm": ("--encoder-normalize-before", "--decoder-normalize-before"),
@@ -45,9 +45,9 @@ def test_the_student_is_what_truncation_cuts_out(flags):
     project = model.decoder.output_projection
     torch.testing.assert_close(project(features), logits, rtol=0, atol=1e-6)
     for student in STUDENTS:
-        cut = load_stock(truncate(checkpoint_of(model, *flags), first_layers(student)))
+        cut = load_stock(Checkpoint.of(checkpoint_of(model, *flags)).cut(student))
         assert type(cut) is TransformerModel
-        shared = model.student(*student)
+        shared = model.student(student)
         expected = cut(**sample)[0]
         for name, found in {
             "within the full forward": extra["students"][student],
@@ -62,8 +62,8 @@ def test_the_student_is_what_truncation_cuts_out(flags):
 @variants
 def test_the_full_model_is_stock_fairseq(flags):
     model, sample = built(flags), batch()["net_input"]
-    everything = Student(len(model.encoder.layers), len(model.decoder.layers))
-    stock = load_stock(truncate(checkpoint_of(model, *flags), first_layers(everything)))
+    everything = Layers.first(len(model.encoder.layers), len(model.decoder.layers))
+    stock = load_stock(Checkpoint.of(checkpoint_of(model, *flags)).cut(everything))
     for asked in ((), STUDENTS):
         logits, extra = model(**sample, students=asked)
         expected, expected_extra = stock(**sample)
@@ -125,7 +125,9 @@ def test_half_precision_reaches_the_student():
 
 def test_the_student_is_neither_the_model_nor_a_decoder_on_the_full_encoder():
     model, sample = built(()), batch()["net_input"]
-    logits, extra = model(**sample, students=(Student(2, 1), Student(4, 1), Student(4, 3)))
+    logits, extra = model(
+        **sample, students=(Layers.first(2, 1), Layers.first(4, 1), Layers.first(4, 3))
+    )
     shallow, on_full_encoder, everything = extra["students"].values()
     assert (shallow - logits).abs().max() > 0.01
     assert (shallow - on_full_encoder).abs().max() > 0.01
@@ -136,10 +138,10 @@ def test_the_student_is_neither_the_model_nor_a_decoder_on_the_full_encoder():
     "students, rows",
     [
         ((), [5, 5, 5]),
-        ((Student(2, 1),), [10, 5, 5]),
-        ((Student(4, 1), Student(4, 2)), [5, 5, 5]),
-        ((Student(2, 1), Student(2, 2)), [10, 10, 5]),
-        ((Student(1, 1), Student(2, 2), Student(3, 3)), [20, 15, 10]),
+        ((Layers.first(2, 1),), [10, 5, 5]),
+        ((Layers.first(4, 1), Layers.first(4, 2)), [5, 5, 5]),
+        ((Layers.first(2, 1), Layers.first(2, 2)), [10, 10, 5]),
+        ((Layers.first(1, 1), Layers.first(2, 2), Layers.first(3, 3)), [20, 15, 10]),
     ],
     ids=str,
 )
@@ -154,7 +156,7 @@ def test_a_decoder_layer_runs_once_on_what_is_needed(students, rows):
 
 def test_padding_and_the_order_of_the_batch_change_nothing():
     model, sample = built(()), batch()
-    students = (Student(2, 1),)
+    students = (Layers.first(2, 1),)
     order = torch.tensor([3, 1, 4, 0, 2])
     inputs = sample["net_input"]
     wider = {

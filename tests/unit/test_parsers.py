@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from text import CorpusError
 
-from selfteach_fairseq.sound import one_line
-from selfteach_fairseq.student import Student, parse_students
+from selfteach_fairseq.errors import one_line
+from selfteach_fairseq.layers import Layers, parse_students
 
 # What str.splitlines() and other programs take for the end of a line, and other traps.
 SEPARATORS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\r"
@@ -25,9 +25,9 @@ def is_one_line(text):
 
 @given(encoder=LAYERS, decoder=LAYERS)
 def test_a_student_reads_what_it_writes(encoder, decoder):
-    student = Student(encoder, decoder)
-    assert Student.parse(str(student)) == student
-    assert Student.parse(f" {encoder} ") == (encoder, encoder)
+    student = Layers.first(encoder, decoder)
+    assert Layers.parse(str(student)) == student
+    assert Layers.parse(f" {encoder} ").counts == (encoder, encoder)
 
 
 @given(st.text("0123456789x, ٣²\n") | st.text())

@@ -20,7 +20,7 @@ def test_every_checkpoint_is_read_by_the_one_safe_reader():
             if lines:
                 found[path.relative_to(ROOT).as_posix()] = lines
     assert found == {
-        "selfteach_fairseq/checkpoint.py": [
+        "selfteach_fairseq/checkpoints/reading.py": [
             'return torch.load(path, map_location="cpu", weights_only=True)'
         ]
     }

@@ -2,10 +2,10 @@
 
 import pytest
 
+from selfteach_fairseq.layers import Layers
 from selfteach_fairseq.stage import stages_of
-from selfteach_fairseq.student import Student
 
-DEPTHS = [Student(4, 4), Student(3, 3), Student(2, 2)]
+DEPTHS = [Layers.first(4, 4), Layers.first(3, 3), Layers.first(2, 2)]
 
 
 def saves(*options, later=(), updates=None):

@@ -10,10 +10,10 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from reference import kl, log_probabilities, smoothed_cross_entropy
 from tiny import PAD, batch, build, checkpoint_of, distance, settings, step, task, trainer
 
-from selfteach_fairseq import checkpoint
 from selfteach_fairseq.baselines.word_level import WordLevelDistillationCriterion
-from selfteach_fairseq.student import Student
-from selfteach_fairseq.truncate import first_layers, truncate
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
+from selfteach_fairseq.checkpoints.reading import plain
+from selfteach_fairseq.layers import Layers
 
 NAME = "word_level_distillation"
 STUDENT = ("--encoder-layers", 2, "--decoder-layers", 1)
@@ -100,8 +100,8 @@ def test_each_option_changes_the_gradients(teacher, flags):
 
 
 def test_another_teacher_changes_the_gradients(teacher, tmp_path):
-    state = truncate(checkpoint.load(teacher[1]), first_layers(Student(1, 1)), fp16=True)
-    checkpoint.save(state, tmp_path / "small.pt")
+    small = Checkpoint.read(teacher[1]).cut(Layers.first(1, 1), fp16=True)
+    small.write(tmp_path / "small.pt")
     default = step(*distilling(teacher), batch())[2]
     other = (None, tmp_path / "small.pt")
     assert distance(default, step(*distilling(other), batch())[2]) > 1e-3
@@ -246,7 +246,7 @@ def test_losses_of_single_tokens_are_refused(teacher):
 
 def test_the_cut_student_is_stock(teacher):
     model, _ = distilling(teacher)
-    state = checkpoint.plain(checkpoint_of(model, *STUDENT, "--teacher", teacher[1], **STOCK))
-    cut = truncate(state, first_layers(Student(1, 1)))
-    assert cut["cfg"]["criterion"]["_name"] == "label_smoothed_cross_entropy"
-    assert "teacher" not in cut["cfg"]["criterion"]
+    state = plain(checkpoint_of(model, *STUDENT, "--teacher", teacher[1], **STOCK))
+    cut = Checkpoint.of(state).cut(Layers.first(1, 1))
+    assert cut.cfg["criterion"]["_name"] == "label_smoothed_cross_entropy"
+    assert "teacher" not in cut.cfg["criterion"]

@@ -7,20 +7,26 @@ import copy
 from argparse import Namespace
 
 import torch
+from fairseq.data import Dictionary
 from fairseq.dataclass.utils import gen_parser_from_dataclass
-from fairseq.models import register_model
+from fairseq.models import build_model, register_model
 from fairseq.models.transformer import TransformerConfig, TransformerModelBase
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from omegaconf import OmegaConf
 from torch import nn
 
+from ..errors import LimitError
+from ..layers import SIDES, Layers
 from .config import FROM_EMBED_DIM, TransformerSelfteachConfig
-from .student import Student
+from .family import Family
 
-MODEL = "selfteach"
+_MOST_POSITIONS = 2**30  # numbers in the tables of sinusoids, which no checkpoint has
+_MOST_TYPES = 2**20
+_LEAST_IN_LAYER = 12  # tensors
 
 
 # Not under an architecture's name: registering a config also claims the architecture so named.
-@register_model(MODEL, dataclass=TransformerSelfteachConfig)
+@register_model("selfteach", dataclass=TransformerSelfteachConfig)
 class TransformerSelfteachModel(TransformerModelBase):
     """A Transformer whose forward() can also return what its first layers alone would say."""
 
@@ -50,24 +56,32 @@ class TransformerSelfteachModel(TransformerModelBase):
         super().set_num_updates(num_updates)
         self.num_updates = num_updates
 
-    def student(self, encoder_layers, decoder_layers):
-        """The sub-model of the first layers, as a stock fairseq Transformer.
+    @property
+    def depth(self):
+        """All of its Layers."""
+        return Layers.first(len(self.encoder.layers), len(self.decoder.layers))
+
+    def student(self, layers, decoder_layers=None):
+        """A sub-model, as a stock fairseq Transformer.
 
         It shares every module with this model: training one trains the other, and train() and
         eval() reach both. Its state_dict() is that of the truncated checkpoint.
 
+        Args:
+            layers: Layers, or how they are written ("6x3"); with `decoder_layers` a number, of
+                the first encoder layers
+
         Raises: ValueError if this model has no such sub-model.
         """
-        Student(encoder_layers, decoder_layers).check_fits(
-            len(self.encoder.layers), len(self.decoder.layers)
-        )
+        if decoder_layers is not None:
+            layers = Layers.first(layers, decoder_layers)
+        elif not isinstance(layers, Layers):
+            layers = Layers.parse(str(layers))
+        numbers = layers.within(self.depth)
         cfg = copy.deepcopy(self.cfg)
-        cfg.encoder.layers, cfg.decoder.layers = encoder_layers, decoder_layers
-        student = TransformerModelBase(
-            cfg,
-            _first_layers(self.encoder, encoder_layers),
-            _first_layers(self.decoder, decoder_layers),
-        )
+        cfg.encoder.layers, cfg.decoder.layers = layers.counts
+        stacks = (_cut(getattr(self, side), numbers[side]) for side in SIDES)
+        student = TransformerModelBase(cfg, *stacks)
         student.training = self.training
         return student
 
@@ -82,13 +96,17 @@ class TransformerSelfteachModel(TransformerModelBase):
         alignment_heads=None,
         students=(),
     ):
-        """As fairseq's, and the same for any students (a sequence of Student).
+        """As fairseq's, and the same for any students: see family.Taught.
+
+        Args:
+            students: a sequence of Layers, of first ones
 
         Returns: (output, extra), where output and every value of the dictionary
-            `extra["students"]`, by Student, are logits (B, T, V), or with `features_only`
-            features (B, T, C) that the shared output projection turns into logits. With students,
-            `extra` has no attention weights.
+            `extra["students"]`, by Layers, are logits (B, T, V), or with `features_only`
+            features (B, T, C) that the weights (V, C) in `extra["projection"]` turn into logits.
+            With students, `extra` has no attention weights.
         """
+        projection = getattr(self.decoder.output_projection, "weight", None)
         encoder_out = self.encoder(
             src_tokens,
             src_lengths=src_lengths,
@@ -104,14 +122,15 @@ class TransformerSelfteachModel(TransformerModelBase):
                 src_lengths=src_lengths,
                 return_all_hiddens=return_all_hiddens,
             )
-            return output, {**extra, "students": {}}
+            return output, {**extra, "projection": projection, "students": {}}
 
-        full = Student(len(self.encoder.layers), len(self.decoder.layers))
+        full = self.depth
         outputs, inner_states = self._decode(prev_output_tokens, encoder_out, [full, *students])
         if not features_only:
             outputs = {m: self.decoder.output_layer(x) for m, x in outputs.items()}
         of_students = {student: outputs[student] for student in students}
-        return outputs[full], {"inner_states": inner_states, "students": of_students}
+        extra = {"inner_states": inner_states, "projection": projection, "students": of_students}
+        return outputs[full], extra
 
     def _decode(self, prev_output_tokens, encoder_out, models):
         """Features (B, T, C) of each of `models` by model, and the inner states of the first.
@@ -122,7 +141,7 @@ class TransformerSelfteachModel(TransformerModelBase):
         """
         decoder, batch = self.decoder, len(prev_output_tokens)
         ends = {}  # encoder depth: the last decoder layer needed above it
-        for encoder_layers, decoder_layers in models:
+        for encoder_layers, decoder_layers in (model.counts for model in models):
             ends[encoder_layers] = max(decoder_layers, ends.get(encoder_layers, 0))
         blocks = sorted(ends, key=ends.get, reverse=True)
         memories = [self._memory(encoder_out, depth) for depth in blocks]
@@ -153,8 +172,9 @@ class TransformerSelfteachModel(TransformerModelBase):
             of_depth = dict(zip(blocks, x.split(batch, dim=1), strict=True))
             inner_states.append(of_depth[blocks[0]])
             for model in models:
-                if model.decoder_layers == number:
-                    outputs[model] = self._features(of_depth[model.encoder_layers])
+                encoder_layers, decoder_layers = model.counts
+                if decoder_layers == number:
+                    outputs[model] = self._features(of_depth[encoder_layers])
         return outputs, inner_states
 
     def _embed(self, prev_output_tokens):
@@ -191,10 +211,67 @@ def _stack(mask, times):
     return None if mask is None else mask.repeat(times, 1)
 
 
-def _first_layers(stack, layers):
-    """A shallow copy of an encoder or decoder that ends after so many layers."""
+def _cut(stack, numbers):
+    """A shallow copy of an encoder or decoder that has the layers of these numbers only."""
     cut = copy.copy(stack)
     cut._modules = dict(stack._modules)
-    cut.layers = nn.ModuleList([stack.layers[i] for i in range(layers)])
-    cut.num_layers = layers
+    cut.layers = nn.ModuleList([stack.layers[i] for i in numbers])
+    cut.num_layers = len(numbers)
     return cut
+
+
+def _build(settings, weights, any_size):
+    """A model of a checkpoint's settings, without memory for its parameters.
+
+    Raises: ValueError if they can't be those of the weights, LimitError if it is too large.
+    """
+    depth = TRANSFORMER.depth(weights)
+    counts = dict(zip(SIDES, depth.counts, strict=True))
+    wanted = [settings.get(f"{side}_layers", count) for side, count in counts.items()]
+    if wanted != [*counts.values()]:
+        raise ValueError(f"{wanted} layers, and {[*counts.values()]}")
+    if _LEAST_IN_LAYER * sum(depth.counts) > len(weights):
+        raise ValueError(f"{[*counts.values()]} layers out of {len(weights)} tensors")
+    sizes = [len(weights[f"{side}.embed_tokens.weight"]) for side in SIDES]
+    if max(sizes) > _MOST_TYPES and not any_size:
+        raise LimitError(f"has {max(sizes):,} types, more than {_MOST_TYPES:,}: use subwords")
+    dictionaries = {size: _dictionary(size) for size in sizes}  # of one size: the same
+    task = TranslationTask(TranslationConfig(), *(dictionaries[size] for size in sizes))
+    without_files = {f"{side}_embed_path": None for side in SIDES}
+    with torch.device("meta"):
+        model = build_model(OmegaConf.create({**settings, **without_files}), task)
+    tables = sum(table.numel() for table in model.buffers())
+    if tables > _MOST_POSITIONS and not any_size:
+        raise LimitError(
+            f"has tables of {tables:,} numbers for its positions: lower its max_source_positions "
+            "and max_target_positions"
+        )
+    return model
+
+
+def _dictionary(size):
+    dictionary = Dictionary()
+    for number in range(size - len(dictionary)):
+        dictionary.add_symbol(str(number))
+    return dictionary
+
+
+_PLAIN = "label_smoothed_cross_entropy"
+TRANSFORMER = Family(
+    stock="transformer",
+    twin="selfteach",
+    twins="transformer_selfteach",
+    sides=SIDES,
+    config=TransformerSelfteachConfig,
+    embeddings=(
+        "encoder.embed_tokens.weight",
+        "decoder.embed_tokens.weight",
+        "decoder.output_projection.weight",
+    ),
+    criteria=dict.fromkeys(
+        ("label_smoothed_ce_selfteach", "word_level_distillation", "r_drop"), _PLAIN
+    ),
+    tasks={"translation_selfteach": "translation"},
+    task_settings=("eval_bleu_student",),
+    build=_build,
+)

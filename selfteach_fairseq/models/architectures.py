@@ -16,9 +16,8 @@ from fairseq.models import (
 from omegaconf import open_dict
 
 from .config import TransformerSelfteachConfig
-from .model import MODEL
+from .transformer import TRANSFORMER
 
-_STOCK = "transformer"
 _SETTINGS = tuple(item.name for item in fields(TransformerSelfteachConfig))
 
 
@@ -31,8 +30,8 @@ def _register_twin(stock_name):
             args.tpu = False
         stock_architecture(args)
 
-    name = f"transformer_selfteach{stock_name.removeprefix(_STOCK)}"
-    register_model_architecture(MODEL, name)(architecture)
+    name = f"{TRANSFORMER.twins}{stock_name.removeprefix(TRANSFORMER.stock)}"
+    register_model_architecture(TRANSFORMER.twin, name)(architecture)
 
 
 def _merge_with_parent(dc, cfg, remove_missing=False):
@@ -51,7 +50,7 @@ def _merge_with_parent(dc, cfg, remove_missing=False):
     return _fairseq_merge_with_parent(dc, cfg, remove_missing)
 
 
-for _name in list(ARCH_MODEL_INV_REGISTRY[_STOCK]):
+for _name in list(ARCH_MODEL_INV_REGISTRY[TRANSFORMER.stock]):
     _register_twin(_name)
 _fairseq_merge_with_parent = utils.merge_with_parent
 utils.merge_with_parent = _merge_with_parent

@@ -1,0 +1,1 @@
+"""Checkpoints: read once, by the one safe reader, and known from then on."""

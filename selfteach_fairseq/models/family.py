@@ -1,0 +1,142 @@
+"""A family of models: its names in fairseq, and how its weights are made of layers.
+
+Each family is one object, in the file of its model: transformer.py. What the criterion asks of a
+family's model is in Taught.
+"""
+
+import re
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fairseq.models import (
+    ARCH_CONFIG_REGISTRY,
+    ARCH_MODEL_INV_REGISTRY,
+    ARCH_MODEL_REGISTRY,
+    MODEL_REGISTRY,
+)
+from torch import Tensor, nn
+
+from ..errors import CheckpointError
+from ..layers import SIDES, Layers
+
+Weights = dict[str, Tensor]  # a state_dict
+Settings = dict[str, Any]  # of a model, a task or a criterion, as a checkpoint has them
+
+_LAYER = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.(.+)")
+_CRITERION = ("label_smoothing", "report_accuracy", "ignore_prefix_size", "sentence_avg")
+
+
+class Taught(Protocol):
+    """What the criterion knows of a model with students.
+
+    forward() takes fairseq's arguments, `features_only` and `students`, a sequence of Layers, and
+    returns (features, extra): features (B, T, C), in `extra["students"]` those of each student,
+    by its Layers, and in `extra["projection"]` the weights (V, C) that make logits of them.
+    """
+
+    training: bool
+    num_updates: int
+
+    def student(self, layers: Layers | str) -> nn.Module: ...
+
+    def __call__(self, *, students: tuple[Layers, ...], **inputs: Any) -> tuple[Tensor, dict]: ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """What this package knows of the checkpoints of a kind of model."""
+
+    stock: str  # fairseq's name of the model, and of its architecture that sets nothing
+    twin: str  # this package's name of its model with students
+    twins: str  # how the names of that one's architectures begin
+    sides: tuple[str, ...]
+    config: type  # the dataclass of its models' settings
+    embeddings: tuple[str, ...]  # parameters that are often the same
+    criteria: Mapping[str, str]  # this package's, and those of fairseq that stand for them
+    tasks: Mapping[str, str]  # likewise
+    task_settings: tuple[str, ...]  # that only this package's tasks have
+    build: Callable[[Settings, Weights, bool], nn.Module]  # without memory, to be loaded into
+
+    def has(self, architecture: str) -> bool:
+        """Whether an architecture is of fairseq's own model, or of its twin."""
+        models = (MODEL_REGISTRY[self.stock], MODEL_REGISTRY[self.twin])
+        return ARCH_MODEL_REGISTRY.get(architecture) in models
+
+    def depth(self, weights: Weights) -> Layers:
+        """All layers of a model.
+
+        Raises: CheckpointError unless they are numbered from 0 without a gap.
+        """
+        counts = dict.fromkeys(SIDES)
+        for side in self.sides:
+            found = (_LAYER.fullmatch(name) for name in weights)
+            numbers = {int(match[2]) for match in found if match and match[1] == side}
+            if not numbers or numbers != set(range(len(numbers))):
+                raise CheckpointError(f"its {side} is no stack of Transformer layers")
+            counts[side] = len(numbers)
+        return Layers.first(counts["encoder"], counts["decoder"])
+
+    def keep(self, weights: Weights, numbers: Mapping[str, tuple[int, ...]]) -> Weights:
+        """The weights without the other layers, numbered anew."""
+        new = {(side, str(old)): n for side in numbers for n, old in enumerate(numbers[side])}
+        kept = {}
+        for name, tensor in weights.items():
+            match = _LAYER.fullmatch(name)
+            if not match:
+                kept[name] = tensor
+            elif match.group(1, 2) in new:
+                kept[f"{match[1]}.layers.{new[match.group(1, 2)]}.{match[3]}"] = tensor
+        return kept
+
+    def tie(self, weights: Weights) -> None:
+        """Makes equal embeddings one tensor again, in place: saving from a GPU unties them."""
+        present = [name for name in self.embeddings if name in weights]
+        for i, name in enumerate(present):
+            for first in present[:i]:
+                one, other = weights[first], weights[name]
+                if one.shape == other.shape and one.equal(other):
+                    weights[name] = one
+                    break
+
+    def complete(self, settings: Settings) -> Settings:
+        """A model's settings, every one of them spelt out.
+
+        What is missing, or null, was left to the architecture.
+        """
+        preset = Namespace(**{key: value for key, value in settings.items() if value is not None})
+        ARCH_CONFIG_REGISTRY[settings["_name"]](preset)
+        return {**settings, **vars(preset)}
+
+    def stock_settings(self, settings: Settings, layers: Layers) -> Settings:
+        """The settings of fairseq's own model with so many of the layers."""
+        settings = {**self.complete(settings), "_name": self.stock, "arch": self.stock}
+        for side, count in zip(self.sides, layers.counts, strict=True):
+            settings[f"{side}_layers"] = count
+            settings[f"{side}_layerdrop"] = 0
+            settings[f"{side}_layers_to_keep"] = None
+            settings[f"{side}_embed_path"] = None  # read before training, once
+        return settings
+
+    def stock_surroundings(self, cfg: dict[str, Settings]) -> dict[str, Settings]:
+        """A checkpoint's other settings without what only this package can read."""
+        cfg = dict(cfg)
+        if (cfg.get("common") or {}).get("user_dir"):
+            cfg["common"] = {**cfg["common"], "user_dir": None}
+        task, criterion = cfg["task"], cfg.get("criterion") or {}
+        if task["_name"] in self.tasks:
+            kept = {key: task[key] for key in task if key not in self.task_settings}
+            cfg["task"] = {**kept, "_name": self.tasks[task["_name"]]}
+        if criterion.get("_name") in self.criteria:
+            kept = {key: criterion[key] for key in _CRITERION if key in criterion}
+            cfg["criterion"] = {"_name": self.criteria[criterion["_name"]], **kept}
+        return cfg
+
+    def refusal(self, architecture: str) -> CheckpointError:
+        """Of a checkpoint that is none of this family's."""
+        stock = ", ".join(ARCH_MODEL_INV_REGISTRY[self.stock])
+        return CheckpointError(
+            f"is of architecture {architecture}: what can be cut or scored is {self.twins}*, or "
+            f"of fairseq's model {self.stock}: {stock}"
+        )
