@@ -5,12 +5,14 @@ Importing this package, as fairseq's `--user-dir` does, registers the architectu
 `translation_selfteach`, and the baselines' criteria `word_level_distillation` and `r_drop`.
 """
 
-# compat comes first: it refuses a fairseq that the others can't be built on.
-from . import compat  # noqa: F401
+# First: it refuses a fairseq that the others can't be built on.
+from . import requirements  # noqa: F401
 
 # isort: split
-from . import amp, criterion, finite, resume, task  # noqa: F401
+from . import criterion, patches, task  # noqa: F401
 from .baselines import r_drop, word_level  # noqa: F401
 from .models import architectures  # noqa: F401
+
+patches.apply()
 
 __version__ = "0.1.0"

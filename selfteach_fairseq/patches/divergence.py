@@ -1,6 +1,6 @@
 """A run whose numbers are no longer finite ends with one line, and its good checkpoints stay.
 
-Two of fairseq's functions are wrapped here at run time, each for the fault that its wrapper names.
+Each of the two functions here wraps one of fairseq's and names the fault that it mends.
 """
 
 import math
@@ -63,5 +63,8 @@ def _diverged(trainer, what):
 
 _fairseq_train_step = Trainer.train_step
 _fairseq_save_checkpoint = checkpoint_utils.save_checkpoint
-Trainer.train_step = _train_step
-checkpoint_utils.save_checkpoint = _save_checkpoint
+
+
+def apply():
+    Trainer.train_step = _train_step
+    checkpoint_utils.save_checkpoint = _save_checkpoint

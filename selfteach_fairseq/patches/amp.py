@@ -1,7 +1,6 @@
 """`--amp`: gradients are divided by the loss scale once, and its two options do what they say.
 
-Two methods of fairseq's AMPOptimizer are wrapped here at run time, each for the fault that its
-wrapper names.
+Of fairseq's AMPOptimizer; each of the two methods here names the fault that it mends.
 """
 
 import logging
@@ -39,5 +38,8 @@ def _step(optimizer):
 
 
 _fairseq_init = AMPOptimizer.__init__
-AMPOptimizer.__init__ = _init
-AMPOptimizer.step = _step
+
+
+def apply():
+    AMPOptimizer.__init__ = _init
+    AMPOptimizer.step = _step

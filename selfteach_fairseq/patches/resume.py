@@ -1,13 +1,10 @@
-"""What an interrupted training goes on from: checkpoints that are whole, and the patience so far.
+"""What an interrupted training goes on from: a checkpoint that is whole, and the patience so far.
 
-fairseq writes checkpoints and reads them back without a hook in between, so three of its functions
-are wrapped here at run time, each for the fault that its wrapper names.
+fairseq reads checkpoints back without a hook in between, so the function that does is wrapped.
 """
 
 import logging
-import os
 import re
-import shutil
 import sys
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -15,10 +12,10 @@ from typing import NamedTuple
 
 import torch
 from fairseq import checkpoint_utils
-from fairseq.file_io import PathManager
 
-from .checkpoints.checkpoint import Checkpoint
-from .errors import CheckpointError, LimitError, one_line
+from ..checkpoints.checkpoint import Checkpoint
+from ..errors import CheckpointError, LimitError, one_line
+from .whole_files import copy_whole
 
 logger = logging.getLogger(__name__)
 
@@ -26,38 +23,6 @@ _LAST = "checkpoint_last.pt"  # what fairseq takes for no --restore-file at all
 _FINE_TUNING, _CONTINUING = "--finetune-from-model", "--continue-once"
 _PATIENCE = "early_stopping"
 _LIKE_PARAMETERS = {"exp_avg", "exp_avg_sq", "momentum_buffer"}
-
-
-def _rename_synced(source, target):
-    """PathManager.rename, after the file's content has reached the disk.
-
-    fairseq renames what may still be in the system's memory alone: after a power cut the new name
-    can stand for an empty file.
-    """
-    _sync(source)
-    os.replace(source, target)
-
-
-def _copy_whole(src_path, dst_path, overwrite=False):
-    """PathManager.copy, except that a local file is there whole or not at all.
-
-    fairseq copies checkpoint_last.pt in place, which a crash leaves torn.
-    """
-    if PathManager.path_requires_pathmanager(dst_path):
-        return _copy(src_path, dst_path, overwrite=overwrite)
-    partial = f"{dst_path}.tmp"
-    try:
-        shutil.copyfile(src_path, partial)
-        _rename_synced(partial, dst_path)
-    except OSError:  # a full disk had better not keep the part
-        Path(partial).unlink(missing_ok=True)
-        raise
-    return True
-
-
-def _sync(path):
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
 
 
 def _load_checkpoint(cfg, trainer, **options):
@@ -204,7 +169,7 @@ def _repair(source, suffix):
             way_out = f"name another with {option}" if option else "remove it to start anew"
             raise SystemExit(f"{error}, or {way_out}") from None
         logger.warning(f"{error}. Going on from {good.name}")
-        _copy_whole(good, path)
+        copy_whole(good, path)
 
 
 def newest_sound(folder, suffix=""):
@@ -241,8 +206,8 @@ def _patience():
     return {_PATIENCE: {name: kind(kept[name]) for name, kind in counted.items() if name in kept}}
 
 
-_copy = PathManager.copy
 _fairseq_load_checkpoint = checkpoint_utils.load_checkpoint
-PathManager.copy = staticmethod(_copy_whole)
-PathManager.rename = staticmethod(_rename_synced)
-checkpoint_utils.load_checkpoint = _load_checkpoint
+
+
+def apply():
+    checkpoint_utils.load_checkpoint = _load_checkpoint
