@@ -133,7 +133,7 @@ class Checkpoint:
 
     def types(self, side: str) -> int:
         """The size of a side's vocabulary."""
-        return len(self.weights[f"{side}.embed_tokens.weight"])
+        return (self.family or TRANSFORMER).types(self.weights, side)
 
     @property
     def digest(self) -> bytes:

@@ -14,6 +14,8 @@ from ..errors import CheckpointError, LimitError, one_line
 
 _MOST_VALUES = {"cfg": 10_000, "args": 10_000}  # fairseq has about a thousand
 _MOST_VALUES_IN_ALL = 200_000  # the optimizer has a few for each parameter
+_MOST_POSITIONS = 2**30  # numbers in the tables of sinusoids, which no checkpoint has
+_MOST_TYPES = 2**20
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _UNSET = "._float_tensor"  # of older fairseqs: nothing reads it, and it holds what was in memory
 NOT_LEARNT = ("version", _UNSET)
@@ -104,8 +106,12 @@ def check_fits(family, settings, weights, any_size=False):
     Raises: CheckpointError if not.
     """
     try:
+        types = max(family.types(weights, side) for side in family.sides)
+        if types > _MOST_TYPES and not any_size:
+            raise LimitError(f"has {types:,} types, more than {_MOST_TYPES:,}: use subwords")
         with warnings.catch_warnings(action="ignore"):  # of parameters that take no memory
-            family.build(settings, weights, any_size).load_state_dict(dict(weights), strict=True)
+            built = family.build(settings, weights)
+            built.load_state_dict(dict(weights), strict=True)
     except LimitError:
         raise
     except Exception as error:  # whatever settings and names break in fairseq's code
@@ -113,3 +119,9 @@ def check_fits(family, settings, weights, any_size=False):
         raise CheckpointError(
             f"its settings and its model do not fit ({what}): copy it again from its training"
         ) from None
+    tables = sum(table.numel() for table in built.buffers())
+    if tables > _MOST_POSITIONS and not any_size:
+        raise LimitError(
+            f"has tables of {tables:,} numbers for its positions: lower its max_source_positions "
+            "and max_target_positions"
+        )

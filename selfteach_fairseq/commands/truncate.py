@@ -47,10 +47,7 @@ def _run(args):
             "say what to keep: either --layers 3, or --keep-encoder and --keep-decoder"
         )
     before = Checkpoint.read(args.checkpoint)
-    try:
-        after = before.cut(_layers(args.layers, listed, before), args.fp16)
-    except ValueError as error:
-        raise ValueError(f"{args.checkpoint}: {error}") from None
+    after = before.cut(_layers(args.layers, listed, before), args.fp16)
     after.write(args.output)
     print(f"{'':8}{'layers':>8}{'parameters':>14}{'bytes':>14}")
     for name, one, path in (("before", before, args.checkpoint), ("after", after, args.output)):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from fairseq.data import Dictionary
 from fairseq.models import (
     ARCH_CONFIG_REGISTRY,
     ARCH_MODEL_INV_REGISTRY,
@@ -57,7 +58,7 @@ class Family:
     criteria: Mapping[str, str]  # this package's, and those of fairseq that stand for them
     tasks: Mapping[str, str]  # likewise
     task_settings: tuple[str, ...]  # that only this package's tasks have
-    build: Callable[[Settings, Weights, bool], nn.Module]  # without memory, to be loaded into
+    build: Callable[[Settings, Weights], nn.Module]  # without memory, to be loaded into
 
     def has(self, architecture: str) -> bool:
         """Whether an architecture is of fairseq's own model, or of its twin."""
@@ -77,6 +78,10 @@ class Family:
                 raise CheckpointError(f"its {side} is no stack of Transformer layers")
             counts[side] = len(numbers)
         return Layers.first(counts["encoder"], counts["decoder"])
+
+    def types(self, weights: Weights, side: str) -> int:
+        """The size of a side's vocabulary."""
+        return len(weights[f"{side}.embed_tokens.weight"])
 
     def keep(self, weights: Weights, numbers: Mapping[str, tuple[int, ...]]) -> Weights:
         """The weights without the other layers, numbered anew."""
@@ -140,3 +145,11 @@ class Family:
             f"is of architecture {architecture}: what can be cut or scored is {self.twins}*, or "
             f"of fairseq's model {self.stock}: {stock}"
         )
+
+
+def placeholders(size: int) -> Dictionary:
+    """A dictionary of so many types, for a model that is built before its text is known."""
+    dictionary = Dictionary()
+    for number in range(size - len(dictionary)):
+        dictionary.add_symbol(str(number))
+    return dictionary

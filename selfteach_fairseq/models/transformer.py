@@ -7,7 +7,6 @@ import copy
 from argparse import Namespace
 
 import torch
-from fairseq.data import Dictionary
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.models import build_model, register_model
 from fairseq.models.transformer import TransformerConfig, TransformerModelBase
@@ -15,13 +14,10 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from omegaconf import OmegaConf
 from torch import nn
 
-from ..errors import LimitError
 from ..layers import SIDES, Layers
 from .config import FROM_EMBED_DIM, TransformerSelfteachConfig
-from .family import Family
+from .family import Family, placeholders
 
-_MOST_POSITIONS = 2**30  # numbers in the tables of sinusoids, which no checkpoint has
-_MOST_TYPES = 2**20
 _LEAST_IN_LAYER = 12  # tensors
 
 
@@ -220,10 +216,10 @@ def _cut(stack, numbers):
     return cut
 
 
-def _build(settings, weights, any_size):
+def _build(settings, weights):
     """A model of a checkpoint's settings, without memory for its parameters.
 
-    Raises: ValueError if they can't be those of the weights, LimitError if it is too large.
+    Raises: ValueError if they can't be those of the weights.
     """
     depth = TRANSFORMER.depth(weights)
     counts = dict(zip(SIDES, depth.counts, strict=True))
@@ -232,28 +228,12 @@ def _build(settings, weights, any_size):
         raise ValueError(f"{wanted} layers, and {[*counts.values()]}")
     if _LEAST_IN_LAYER * sum(depth.counts) > len(weights):
         raise ValueError(f"{[*counts.values()]} layers out of {len(weights)} tensors")
-    sizes = [len(weights[f"{side}.embed_tokens.weight"]) for side in SIDES]
-    if max(sizes) > _MOST_TYPES and not any_size:
-        raise LimitError(f"has {max(sizes):,} types, more than {_MOST_TYPES:,}: use subwords")
-    dictionaries = {size: _dictionary(size) for size in sizes}  # of one size: the same
+    sizes = [TRANSFORMER.types(weights, side) for side in SIDES]
+    dictionaries = {size: placeholders(size) for size in sizes}  # of one size: the same
     task = TranslationTask(TranslationConfig(), *(dictionaries[size] for size in sizes))
     without_files = {f"{side}_embed_path": None for side in SIDES}
     with torch.device("meta"):
-        model = build_model(OmegaConf.create({**settings, **without_files}), task)
-    tables = sum(table.numel() for table in model.buffers())
-    if tables > _MOST_POSITIONS and not any_size:
-        raise LimitError(
-            f"has tables of {tables:,} numbers for its positions: lower its max_source_positions "
-            "and max_target_positions"
-        )
-    return model
-
-
-def _dictionary(size):
-    dictionary = Dictionary()
-    for number in range(size - len(dictionary)):
-        dictionary.add_symbol(str(number))
-    return dictionary
+        return build_model(OmegaConf.create({**settings, **without_files}), task)
 
 
 _PLAIN = "label_smoothed_cross_entropy"
