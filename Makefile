@@ -75,6 +75,7 @@ test-slow: $(VENV)/.ready
 lint: $(VENV)/.ready
 	ruff check .
 	ruff format --check .
+	mypy
 
 clean:
 	rm -rf work

@@ -10,6 +10,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11,<3.13",
+    package_data={"selfteach_fairseq": ["py.typed"]},
     packages=find_packages(include=["selfteach_fairseq", "selfteach_fairseq.*"]),
     install_requires=[
         # The same `fairseq` module and commands as fairseq's main branch, with wheels for 3.11+;
@@ -32,6 +33,7 @@ setup(
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",
             "ruff>=0.9",
+            "mypy>=1.15",
         ],
     },
     entry_points={"console_scripts": ["selfteach = selfteach_fairseq.cli:main"]},

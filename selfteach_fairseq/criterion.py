@@ -22,6 +22,9 @@ from .checks import check, of_model, students_of
 from .layers import layers_of_metric
 from .losses import Objective, self_teaching_loss
 
+_Divergence: Any = ChoiceEnum(["kl", "symmetric"])
+_KlGradient: Any = ChoiceEnum(["student", "both"])
+
 
 @dataclass
 class SelfteachCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
@@ -49,11 +52,11 @@ class SelfteachCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
         default=1.0,
         metadata={"help": "weight of the student's own label-smoothed cross-entropy"},
     )
-    divergence: ChoiceEnum(["kl", "symmetric"]) = field(
+    divergence: _Divergence = field(
         default="kl",
         metadata={"help": "KL(full || student), or that plus KL(student || full)"},
     )
-    kl_gradient: ChoiceEnum(["student", "both"]) = field(
+    kl_gradient: _KlGradient = field(
         default="both",
         metadata={"help": "who learns from the divergence: the student alone, or both"},
     )

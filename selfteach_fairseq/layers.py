@@ -23,7 +23,7 @@ _METRIC = re.compile(r"student_([a-z0-9_]+)_nll_loss")
 class Choice(NamedTuple):
     """Layers of one side: its first ones, its last ones, or those of some numbers."""
 
-    count: int
+    size: int
     last: bool = False
     listed: bool = False
     numbers: tuple[int, ...] = ()  # if listed
@@ -43,7 +43,7 @@ class Choice(NamedTuple):
     @property
     def rise(self) -> bool:
         """Whether they are in order, and there are any."""
-        return all(a < b for a, b in pairwise(self.numbers)) and self.count > 0
+        return all(a < b for a, b in pairwise(self.numbers)) and self.size > 0
 
     def within(self, depth: int, side: str) -> tuple[int, ...]:
         """The layers' numbers in a side of so many. Raises: ValueError if it lacks one."""
@@ -54,14 +54,14 @@ class Choice(NamedTuple):
                     f"order, not {self or 'none'}"
                 )
             return self.numbers
-        if not 1 <= self.count <= depth:
-            raise ValueError(f"asks for {self.count} {side} layers: choose 1 to {depth}")
-        return tuple(range(depth))[-self.count if self.last else 0 :][: self.count]
+        if not 1 <= self.size <= depth:
+            raise ValueError(f"asks for {self.size} {side} layers: choose 1 to {depth}")
+        return tuple(range(depth))[-self.size if self.last else 0 :][: self.size]
 
     def __str__(self) -> str:
         if self.listed:
-            return "+" * (self.count == 1) + "+".join(map(str, self.numbers))
-        return f"last{self.count}" if self.last else str(self.count)
+            return "+" * (self.size == 1) + "+".join(map(str, self.numbers))
+        return f"last{self.size}" if self.last else str(self.size)
 
 
 class Layers(NamedTuple):
@@ -87,8 +87,8 @@ class Layers(NamedTuple):
         Raises: ValueError if `spec` is none.
         """
         sides = spec.strip().split("x")
-        found = [_SIDE.fullmatch(side) for side in sides]
-        if not all(found) or len(found) > (1 if encoder_only else 2):
+        found = [match for side in sides if (match := _SIDE.fullmatch(side))]
+        if len(found) < len(sides) or len(sides) > (1 if encoder_only else 2):
             raise ValueError(
                 f"{spec!r} is no choice of layers: write 3, 6x3 for encoder x decoder, "
                 "last3x3 for the last ones of the encoder, or numbers from 0: 0+2+4x0+2"
@@ -111,7 +111,7 @@ class Layers(NamedTuple):
     @property
     def counts(self) -> tuple[int, ...]:
         """How many layers it keeps of each side that there is."""
-        return tuple(choice.count for choice in self if choice)
+        return tuple(choice.size for choice in self if choice)
 
     @property
     def are_first(self) -> bool:
@@ -129,7 +129,7 @@ class Layers(NamedTuple):
                 raise ValueError(f"{self} is not of the model's sides, {depth}")
             if choice and every:
                 try:
-                    numbers[side] = choice.within(every.count, side)
+                    numbers[side] = choice.within(every.size, side)
                 except ValueError as error:
                     name = "" if choice.listed else f"{self} "
                     raise ValueError(f"{name}{error}") from None

@@ -1,7 +1,7 @@
 """The mean of the models in several checkpoints of one run."""
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from ..errors import CheckpointError
@@ -80,7 +80,7 @@ def _settings(checkpoint: Checkpoint) -> Settings:
         return {"architecture": settings["_name"]}
     complete = family.complete(settings)
     return {
-        name: complete.get(name)
-        for name in family.config.__dataclass_fields__
-        if name != "_name" and not _OF_TRAINING.fullmatch(name)
+        field.name: complete.get(field.name)
+        for field in fields(family.config)
+        if field.name != "_name" and not _OF_TRAINING.fullmatch(field.name)
     }

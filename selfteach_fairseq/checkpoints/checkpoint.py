@@ -141,7 +141,7 @@ class Checkpoint:
         found = hashlib.sha256()
         for name, tensor in sorted(self._learnt().items()):
             found.update(name.encode())
-            found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+            found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return found.digest()
 
     def _learnt(self) -> Weights:

@@ -20,7 +20,7 @@ from fairseq.models import (
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from ..layers import SIDES, Layers
+from ..layers import Layers
 
 Weights = dict[str, Tensor]  # a state_dict
 Settings = dict[str, Any]  # of a model, a task or a criterion, as a checkpoint has them
@@ -70,14 +70,14 @@ class Family:
 
         Raises: CheckpointError unless they are numbered from 0 without a gap.
         """
-        counts = dict.fromkeys(SIDES)
+        counts = {}
         for side in self.sides:
             found = (_LAYER.fullmatch(name) for name in weights)
             numbers = {int(match[2]) for match in found if match and match[1] == side}
             if not numbers or numbers != set(range(len(numbers))):
                 raise CheckpointError(f"its {side} is no stack of Transformer layers")
             counts[side] = len(numbers)
-        return Layers.first(counts["encoder"], counts["decoder"])
+        return Layers.first(counts["encoder"], counts.get("decoder"))
 
     def types(self, weights: Weights, side: str) -> int:
         """The size of a side's vocabulary."""
@@ -91,8 +91,8 @@ class Family:
             match = _LAYER.fullmatch(name)
             if not match:
                 kept[name] = tensor
-            elif match.group(1, 2) in new:
-                kept[f"{match[1]}.layers.{new[match.group(1, 2)]}.{match[3]}"] = tensor
+            elif (match[1], match[2]) in new:
+                kept[f"{match[1]}.layers.{new[match[1], match[2]]}.{match[3]}"] = tensor
         return kept
 
     def tie(self, weights: Weights) -> None:
