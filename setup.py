@@ -36,6 +36,8 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",
+            "packaging",
+            "pyyaml>=6",
             "ruff>=0.9",
         ],
     },

@@ -6,23 +6,27 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from conftest import ROOT
+from packaging.specifiers import SpecifierSet
 
 from selfteach_fairseq import page
 
-OWN = {"selfteach_fairseq", *(path.stem for path in ROOT.glob("recipes/**/*.py"))}
+FOLDERS = ("selfteach_fairseq", "recipes", "benchmarks", "tests")
+OWN = {"selfteach_fairseq"} | {p.stem for folder in FOLDERS for p in ROOT.glob(f"{folder}/**/*.py")}
 
 
-def declared():
-    """The packages of setup.py: those that are always installed, and with those of `plot`."""
+def argument(name):
+    """An argument of setup() in setup.py."""
     call = ast.parse((ROOT / "setup.py").read_text()).body[-1].value
-    arguments = {argument.arg: argument.value for argument in call.keywords}
-    needed = ast.literal_eval(arguments["install_requires"])
-    extras = ast.literal_eval(arguments["extras_require"])
-    return [
-        {re.match(r"[\w-]+", package)[0].removeprefix("ve-") for package in packages}
-        for packages in (needed, needed + extras["plot"])
-    ]
+    return ast.literal_eval(next(word.value for word in call.keywords if word.arg == name))
+
+
+def declared(extra=None):
+    """The modules of the packages that an installation has, by setup.py."""
+    packages = argument("install_requires") + argument("extras_require").get(extra, [])
+    names = [re.match(r"[\w-]+", package)[0] for package in packages]
+    return {{"ve-fairseq": "fairseq", "pyyaml": "yaml"}.get(name, name) for name in names}
 
 
 def imported(folder, nodes=ast.walk):
@@ -38,11 +42,16 @@ def imported(folder, nodes=ast.walk):
             yield from {name.partition(".")[0] for name in names} - sys.stdlib_module_names - OWN
 
 
-@pytest.mark.parametrize("folder", ["selfteach_fairseq", "recipes"])
-def test_every_imported_package_is_declared(folder):
-    needed, with_plots = declared()
-    assert set(imported(ROOT / folder)) <= with_plots
-    assert set(imported(ROOT / folder, ast.iter_child_nodes)) <= needed  # at the top of a file
+@pytest.mark.parametrize(
+    "folder, extra",
+    [("selfteach_fairseq", "plot"), ("recipes", None), ("benchmarks", "dev"), ("tests", "dev")],
+)
+def test_every_imported_package_is_declared(folder, extra):
+    assert set(imported(ROOT / folder)) <= declared(extra)
+
+
+def test_only_functions_import_what_an_extra_installs():
+    assert set(imported(ROOT / "selfteach_fairseq", ast.iter_child_nodes)) <= declared()
 
 
 def test_the_page_s_template_is_installed(tmp_path):
@@ -53,3 +62,12 @@ def test_the_page_s_template_is_installed(tmp_path):
         capture_output=True,
     )
     assert (tmp_path / page.TEMPLATE.relative_to(ROOT)).read_bytes() == page.TEMPLATE.read_bytes()
+
+
+def test_ci_runs_on_every_python_that_is_supported():
+    (job,) = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"].values()
+    supported = SpecifierSet(argument("python_requires"))
+    assert job["strategy"]["matrix"]["python"] == [
+        version for minor in range(40) if (version := f"3.{minor}") in supported
+    ]
+    assert job["steps"][-1] == {"run": ".ci/run"}
