@@ -26,7 +26,7 @@ _FACTS = {  # what the page calls the fields of records
     "sentences": "sentences",
     "beam": "beam",
     "length penalty": "lenpen",
-    "sentences in a batch": "batch_size",
+    "sentences per batch": "batch_size",
     "speed: median run of": "speed_runs",
     "hardware": "hardware",
     "updates": "updates",
