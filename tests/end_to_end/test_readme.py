@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from conftest import ROOT, install_commands
 from fairseq.dataclass.utils import gen_parser_from_dataclass
+from fairseq.models import ARCH_MODEL_REGISTRY
 
 from selfteach_fairseq.baselines.r_drop import RDropConfig
 from selfteach_fairseq.baselines.word_level import WordLevelDistillationConfig
@@ -18,6 +19,7 @@ PAGES += sorted(
     path for folder in ("docs", "recipes", "benchmarks") for path in ROOT.glob(f"{folder}/**/*.md")
 )
 
+OPTIONS = (ROOT / "docs/options.md").read_text()
 SMALL = "--encoder-embed-dim 16 --decoder-embed-dim 16 --max-epoch 1 --cpu"
 
 
@@ -59,10 +61,15 @@ def test_the_command_for_a_gradual_schedule(data, tmp_path):
 def test_every_option_of_a_criterion_is_explained(config):
     parser = argparse.ArgumentParser(add_help=False)
     gen_parser_from_dataclass(parser, config())
-    tables = (ROOT / "docs/options.md").read_text()
     for action in parser._actions:
         (option,) = action.option_strings
-        assert f"`{option}`" in tables, option
+        assert f"`{option}`" in OPTIONS, option
+
+
+def test_every_architecture_is_listed():
+    twins = {name for name in ARCH_MODEL_REGISTRY if name.startswith("transformer_selfteach")}
+    listed = re.findall(r"`(transformer_selfteach\w*)` \|$", OPTIONS, re.MULTILINE)
+    assert set(listed) == twins
 
 
 def test_every_command_is_explained(capsys):
