@@ -157,7 +157,7 @@ def _spread(runs, key):
 
 
 def _depth(model):
-    """A sort key for names such as "4x4", "3x3": the deepest first."""
+    """For sorting "4x4", "3x3": the deepest first."""
     encoder, decoder = map(int, model.split("x"))
     return -encoder - decoder, model
 
