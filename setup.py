@@ -12,6 +12,7 @@ setup(
     python_requires=">=3.11,<3.13",
     package_data={"selfteach_fairseq": ["py.typed"]},
     packages=find_packages(include=["selfteach_fairseq", "selfteach_fairseq.*"]),
+    package_data={"": ["*.html"]},  # the template of the report's page
     install_requires=[
         # The same `fairseq` module and commands as fairseq's main branch, with wheels for 3.11+;
         # the official 0.12.2 release does not import there.
@@ -21,6 +22,10 @@ setup(
         "sacrebleu>=2.4",
         "sentencepiece>=0.2",
         "numpy>=1.26",
+        "omegaconf>=2.2",  # fairseq's configurations
+        "tqdm>=4.60",
+        # The report's page. torch requires it anyway, so it needs no extra.
+        "jinja2>=3.1",
     ],
     extras_require={
         "plot": ["matplotlib>=3.8"],
@@ -32,6 +37,8 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",
+            "packaging",
+            "pyyaml>=6",
             "ruff>=0.9",
             "mypy>=1.15",
         ],

@@ -1,4 +1,4 @@
-"""How a training went: the validation figures in fairseq-train's log."""
+"""Training curves: the validation losses in fairseq-train's log."""
 
 import math
 import re
@@ -8,16 +8,16 @@ from typing import NamedTuple
 from .account import ACCOUNT, read_account, stage_folder
 from .layers import layers_of_metric
 
-FULL = "full"  # the model itself, among the names of its students
+FULL = "full"  # the name of the full model beside those of its students
 _NAME = re.compile(r"train-(.+)-seed(\w+)")
 _ANEW = "| fairseq.trainer | No existing checkpoint found "
 _RESUMED = re.compile(r"\| fairseq\.trainer \| Loaded checkpoint .* @ (\d{1,15}) updates\)")
-_LONGEST = 100_000  # characters of a line; the settings of a training are the longest
-_MOST = 1e15  # updates, bits: more is no figure of a training
+_LONGEST = 100_000  # characters of a line; the longest one lists a training's settings
+_MOST = 1e15  # updates or bits; no training reaches more
 
 
 class Run(NamedTuple):
-    """A training: its method, its seed, and of each model the (update, bits per token) points."""
+    """A training: its method, its seed, and each model's (update, bits per token) points."""
 
     system: str
     seed: str
@@ -25,17 +25,17 @@ class Run(NamedTuple):
 
 
 def runs(folder):
-    """The trainings with validation figures in a corpus' folder, from logs/train-*.log.
+    """The trainings with validation losses in a folder of results, from logs/train-*.log.
 
-    Of a gradual schedule the stages' own logs are read, in the folder of the log's name.
+    For a gradual schedule it reads the stages' own logs, in the folder named like the log.
 
-    Raises: OSError if a log can't be read, ValueError if a schedule's account is none.
+    Raises: OSError if a log can't be read, ValueError if a schedule.json is broken.
     """
     found = []
     for path in sorted(Path(folder, "logs").glob("train-*.log")):
         named = _NAME.fullmatch(path.stem)
         system, seed = named.groups() if named else (path.stem.removeprefix("train-"), "")
-        # The logs may be linked to from a folder of further records.
+        # The logs may be links in a folder of other records of the same trainings.
         beside = (Path(folder), path.parent.resolve().parent)
         schedules = [parent / path.stem.removeprefix("train-") for parent in beside]
         schedule = next((one for one in schedules if (one / ACCOUNT).is_file()), None)
@@ -47,9 +47,9 @@ def runs(folder):
 
 
 def _of_schedule(folder):
-    """As read(), of a gradual schedule: each depth as a student and then on its own.
+    """Like read(), for a gradual schedule: each depth as a student and then as the full model.
 
-    Updates are counted through all stages. "full" is the depth that the schedule begins with.
+    Updates are counted through all stages. "full" is the depth that the schedule starts with.
     """
     curves, before, first = {}, 0, None
     for number, stage in enumerate(read_account(folder / ACCOUNT)["stages"], start=1):
@@ -66,12 +66,12 @@ def _of_schedule(folder):
 def read(path):
     """The validation loss in a log of `--log-format simple`.
 
-    A training that was interrupted goes on in the same log: what it did after its last checkpoint
-    it did again, and the second time counts. One that started anew leaves nothing of the one
-    before. What is no figure of a training is passed over, for a log may be cut off anywhere.
+    A resumed training continues the log and repeats the updates after its last checkpoint; the
+    repeated ones count. A training that started from scratch discards what the log had before.
+    Anything that is not a validation loss is skipped, because a log may be cut off anywhere.
 
-    Returns: for "full" and each student, such as "3x3", its (update, bits per target token) points,
-        in the order of the updates. Empty if there are none.
+    Returns: the (update, bits per target token) points of "full" and of each student, such as
+        "3x3", in the order of the updates. Empty if there are none.
     """
     curves = {}
     with open(path, encoding="utf-8", errors="replace", newline="\n") as log:
@@ -90,7 +90,7 @@ def read(path):
 
 
 def _validation(line):
-    """The update and each model's loss in a line, without those that are no numbers."""
+    """The update and each model's loss in a line; values that aren't numbers are skipped."""
     update, losses = None, {}
     for part in line.split(" | "):
         name, _, text = part.strip().partition(" ")

@@ -1,4 +1,4 @@
-"""Layer importance drawn, after figures 1, 2 and 5 of Li and Odoom (2023)."""
+"""Pictures of layer importance, after figures 1, 2 and 5 of Li and Odoom (2023)."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ _LEGEND = {"frameon": False, "fontsize": "small"}
 
 
 def draw(rows, folder):
-    """Draw what the rows of a run show: through training, if they are of several checkpoints.
+    """Draw the rows of a run; with several checkpoints also their course through training.
 
     Args:
         rows: list of importance_run.Row
-        folder: to write NAME.png and NAME.svg into, NAME one of NAMES
+        folder: gets NAME.png and NAME.svg for each NAME in NAMES that is drawn
 
-    Returns: the names of the pictures drawn
+    Returns: the names of the pictures drawn.
     Raises: ValueError if matplotlib is missing; OSError if a picture can't be written.
     """
     layers = [row for row in rows if row.part == ALL]
@@ -35,7 +35,7 @@ def draw(rows, folder):
 
 
 def _through(rows, field, label):
-    """A line through training for each layer."""
+    """One line through training for each layer."""
     figure, panels = _panels(rows, "updates")
     panels[0].set_ylabel(label)
     shades = _shades("viridis", 0, 0.85, max(row.layer for row in rows))
@@ -61,7 +61,7 @@ def _through(rows, field, label):
 
 
 def _by_depth(rows):
-    """A line over the layers for each checkpoint, darker the later it is."""
+    """One line over the layers for each checkpoint; later ones are darker."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
 
@@ -102,7 +102,7 @@ def _sides(rows):
 
 
 def _by_part(rows):
-    """A line over the layers for each kind of sub-layer, at one checkpoint."""
+    """One line over the layers for each kind of sub-layer, at one checkpoint."""
     rows = [row for row in rows if row.part != ALL]
     figure, panels = _panels(rows, "layer")
     panels[0].set_ylabel(_LABEL)
@@ -122,7 +122,7 @@ def _by_part(rows):
 
 
 def _panels(rows, x):
-    """Encoder and decoder side by side, over the updates or the layers."""
+    """Encoder and decoder side by side; `x`, "updates" or "layer", labels their x axes."""
     figure, panels = pictures.new(columns=2, width=4.2, sharey=True)
     for panel, side in zip(panels, SIDES, strict=True):
         panel.set(title=side, xlabel=x)
@@ -132,7 +132,7 @@ def _panels(rows, x):
 
 
 def _lines(rows, side, field):
-    """The rows of a side that agree in a field, group by group."""
+    """The rows of a side in groups that have the same value of a field."""
     lines = {}
     for row in rows:
         if row.side == side:
@@ -141,7 +141,7 @@ def _lines(rows, side, field):
 
 
 def _shades(name, first, last, count):
-    """Colours evenly spread over a part of one of matplotlib's colour maps."""
+    """Colours evenly spaced over a part of one of matplotlib's colour maps."""
     import matplotlib
 
     colours = matplotlib.colormaps[name]
@@ -149,6 +149,6 @@ def _shades(name, first, last, count):
 
 
 def _logarithmic(axes, rows):
-    """Importance varies by orders of magnitude; but zero has no logarithm."""
+    """Use a log scale, because importance varies by orders of magnitude; zero has no logarithm."""
     if all(row.importance > 0 for row in rows):
         axes.set_yscale("log")

@@ -1,10 +1,10 @@
-"""Pictures in one style: readable in print, and whatever colours one sees."""
+"""Pictures in one style, readable in print and for colour-blind readers."""
 
 from pathlib import Path
 
 from .files import whole
 
-# Okabe and Ito's colours, but for the yellow, which is too light on paper.
+# Okabe and Ito's colours, without the yellow, which is too light on paper.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _STYLE = {
@@ -15,12 +15,16 @@ _STYLE = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
     "lines.markersize": 5,
-    "svg.hashsalt": "selfteach",  # the same picture is the same file
+    "svg.hashsalt": "selfteach",  # the same picture gives the same file
 }
 
 
 def new(columns=1, width=5, height=3.6, **options):
-    """A figure and its axes, one or an array of so many side by side; sizes in inches a plot.
+    """A figure and its axes: one plot, or an array of `columns` plots side by side.
+
+    Args:
+        width, height: of one plot, in inches
+        options: of matplotlib's Figure.subplots
 
     Raises: ValueError if matplotlib is missing.
     """
@@ -32,9 +36,9 @@ def new(columns=1, width=5, height=3.6, **options):
 
 
 def save(figure, path):
-    """Writes `path` and its twin: NAME.png (150 dots an inch) and NAME.svg.
+    """Write NAME.png (150 dots an inch) and NAME.svg, NAME being `path` without its suffix.
 
-    Raises: OSError, with one line, if they can't be written.
+    Raises: OSError, with one line, if a file can't be written.
     """
     with _matplotlib().rc_context(_STYLE):
         for suffix, metadata in ((".png", {}), (".svg", {"Date": None})):

@@ -1,6 +1,6 @@
-"""The pictures of a report: quality against layers and speed, and how the trainings went.
+"""The pictures of a report: quality against layers and speed, and training curves.
 
-A system is a colour and a marker, the same in each picture.
+A system has the same colour and marker in each picture.
 """
 
 from statistics import mean, stdev
@@ -12,12 +12,12 @@ from .layers import Layers
 
 _LINES = ("-", "--", ":", "-.")  # the full model, and its students
 _SMALL, _LARGE = {"width": 4.6, "height": 4}, {"width": 7, "height": 5}
-_MOST_NAMED = 9  # models, beside their markers
-_LARGEST = 300  # square points: the marker of the largest model
+_MOST_NAMED = 9  # models with names beside their markers
+_LARGEST = 300  # area of the largest model's marker, in square points
 _LONGEST = 30  # characters of a label
-_LEGEND_WIDTH = 84  # characters, below the widest picture; a line's sample takes six
-_NOTE = {"color": "0.2", "fontsize": 9}  # not in the system's colour: some are light for text
-_PLACES = (  # of a label beside a marker: its direction, and where the text is held
+_LEGEND_WIDTH = 84  # characters in a line below the widest picture; a line's sample takes six
+_NOTE = {"color": "0.2", "fontsize": 9}  # not in the system's colour: some are too light for text
+_PLACES = (  # of a label beside a marker: its direction and its alignment
     *((0.8, 0.8, "left", "bottom"), (0.8, -0.8, "left", "top")),
     *((-0.8, 0.8, "right", "bottom"), (-0.8, -0.8, "right", "top")),
     *((1, 0, "left", "center"), (-1, 0, "right", "center")),
@@ -26,7 +26,7 @@ _PLACES = (  # of a label beside a marker: its direction, and where the text is 
 
 
 class _Point(NamedTuple):
-    """A system at one depth: means over its seeds and, of several, their standard deviations."""
+    """A system at one depth: means over its seeds, and with several seeds their deviations."""
 
     system: str
     depth: str
@@ -43,7 +43,7 @@ class _Point(NamedTuple):
 
 
 def styles(systems):
-    """A colour and a marker for each system; no two have the same of both, among the first 49."""
+    """A colour and a marker for each system, a different pair for each of the first 49."""
     colours, markers = pictures.COLOURS, pictures.MARKERS
     return {
         system: (colours[i % len(colours)], markers[(i + i // len(colours)) % len(markers)])
@@ -52,14 +52,14 @@ def styles(systems):
 
 
 def crowded(records):
-    """Whether there are too many models to be named in a small picture."""
+    """Whether there are too many models to name each in a small picture."""
     return len(report.grouped(records)) > _MOST_NAMED
 
 
 def layers(records, style):
-    """BLEU against the sum of encoder and decoder layers, a line for each system.
+    """BLEU against the sum of encoder and decoder layers, one line for each system.
 
-    Systems stand a little beside each other, so that none hides another's bar.
+    The systems are shifted sideways a little, so that none hides another's bar.
     """
     figure, axes = pictures.new(**(_LARGE if crowded(records) else _SMALL))
     points = sorted(_points(records), key=lambda point: point.layers)
@@ -85,12 +85,12 @@ def layers(records, style):
 
 
 def speed(records, style):
-    """BLEU against sentences a second, a marker's area as large as the number of parameters."""
+    """BLEU against sentences per second; a marker's area shows the number of parameters."""
     crowd = crowded(records)
     figure, axes = pictures.new(**(_LARGE if crowd else _SMALL))
     points = _points(records)
     sizes = sorted({point.parameters for point in points})
-    area = _LARGEST / (sizes[-1] or 1)  # of a parameter
+    area = _LARGEST / (sizes[-1] or 1)  # of one parameter
     for system, (colour, marker) in style.items():
         of_one = [point for point in points if point.system == system]
         xs, ys = [point.speed for point in of_one], [point.bleu for point in of_one]
@@ -111,13 +111,13 @@ def speed(records, style):
     seen = _focus(axes, points, "speed")
     figure.legend(loc="outside lower center", ncols=3 if crowd else 2, frameon=False)
     if not crowd:
-        figure.draw_without_rendering()  # now all has its place on the paper
+        figure.draw_without_rendering()  # fixes the positions that _place() needs
         _place(axes, seen, [(area * point.parameters) ** 0.5 / 2 for point in seen])
     return figure
 
 
 def training(runs, style):
-    """Validation loss against updates: a line for each seed of each model, full or student."""
+    """Validation loss against updates: one line for each model, full or student, and seed."""
     figure, axes = pictures.new(width=7, height=4.4)
     named = set()
     for run in runs:
@@ -163,16 +163,18 @@ def _depth(model):
 
 
 def _label(text):
-    """Somebody's text as a label: short, no formula, and not hidden, as a first "_" would say."""
+    """Any text as a label: shortened, not read as a formula, not hidden for a leading "_"."""
     text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 def _focus(axes, points, across):
-    """Show the differences that matter: no less than two points of BLEU from foot to top.
+    """Set the BLEU axis to show the differences that matter, over at least two points of BLEU.
 
-    What has not half of the best BLEU is left out of view, or all else would be one line above it:
-    at the foot an arrow and a figure stand for it. Returns: the points in view.
+    Points below half of the best BLEU stay out of view, because the others would be squeezed
+    together above them: an arrow and a figure at the bottom stand for each.
+
+    Returns: the points in view.
     """
     half = max(point.bleu for point in points) / 2
     seen = [point for point in points if point.bleu >= half]
@@ -199,7 +201,7 @@ def _focus(axes, points, across):
 
 
 def _place(axes, points, radii):
-    """Write a name beside each marker, there where it covers least of the others."""
+    """Write a name beside each marker, where it overlaps least with markers and other names."""
     from matplotlib.transforms import Bbox
 
     a_point = axes.figure.dpi / 72  # in pixels

@@ -1,4 +1,4 @@
-"""How far a long computation is: a bar in a terminal, elsewhere a line every ten seconds."""
+"""Progress of a long computation: a bar in a terminal, otherwise a line every ten seconds."""
 
 import time
 
@@ -24,16 +24,16 @@ class Progress:
         self._bar.close()
 
     def reach(self, done, total):
-        """So many of the batches are done."""
+        """Report that `done` of `total` batches are done."""
         self._bar.total = total
         self._bar.update(done - self._done)
         self._total, self._done = total, done
-        if self._bar.disable and time.monotonic() - self._said > _SAY_EVERY:  # no terminal
+        if self._bar.disable and time.monotonic() - self._said > _SAY_EVERY:  # not a terminal
             print(f"{self._what}: {done} of {total} batches", flush=True)
             self._said = time.monotonic()
 
     def over(self, batches):
-        """The same batches, each counted once it has been dealt with."""
+        """Yield the batches, counting each when the next one is asked for."""
         for batch in batches:
             yield batch
             self.reach(self._done + 1, self._total)

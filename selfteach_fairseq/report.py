@@ -15,11 +15,14 @@ _NUMBERS = (
 _OPTIONAL_NUMBERS = ("training_seconds", "peak_memory_bytes")
 _OPTIONAL_TEXT = ("tokenizer", "options")
 _SIGNATURES = ("bleu_signature", "bleu_lc_signature", "chrf_signature")
-_LARGEST = 2**63  # what the tables could not hold, nor a file be
+_LARGEST = 2**63  # larger numbers are no file sizes and would break the tables
 
 
 def read(path):
-    """Raises: ValueError if there is no score record in the file."""
+    """Read a score record.
+
+    Raises: ValueError if the file holds none.
+    """
     record = read_json(path)
     record = {"system": Path(path).stem, **record}
     wrong = [name for name in _NUMBERS if not _is_number(record.get(name))]
@@ -39,7 +42,10 @@ def read(path):
 
 
 def read_cost(path):
-    """What recipes/measure.py has measured. Raises: ValueError if it is not in the file."""
+    """Read what recipes/measure.py has measured.
+
+    Raises: ValueError if the file lacks a part of it.
+    """
     cost = read_json(path)
     kinds = {
         "training_seconds": _is_number,  # of the whole run, not until the checkpoint was saved
@@ -52,7 +58,7 @@ def read_cost(path):
 
 
 def _is_number(value):
-    """Finite, not negative, and no truth value, which is a number to Python."""
+    """Finite and not negative; a bool is no number here, though Python counts it as one."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LARGEST
 
 
@@ -66,7 +72,7 @@ def translations(path):
 
 
 def sentences(paths, source, count):
-    """Some source sentences, evenly spread over the file, with each record's translation."""
+    """Source sentences, evenly spaced over the file, with each record's translation."""
     sources = lines_of(source)
     systems = {"source": sources, **{Path(path).stem: translations(path) for path in paths}}
     for name, lines in systems.items():
@@ -81,7 +87,7 @@ def sentences(paths, source, count):
 
 
 def check_comparable(records):
-    """Raises: ValueError if the scores of two records do not count the same."""
+    """Raises: ValueError if the scores of two records have different signatures."""
     first = records[0]
     for record in records:
         for name in _SIGNATURES:
@@ -94,7 +100,7 @@ def check_comparable(records):
 
 
 def options_of(records):
-    """What was given to fairseq-generate: lines, each with the models it is of, if not of all."""
+    """The options given to fairseq-generate: a line for each set, naming its models if not all."""
     given = {}
     for record in records:
         name = f"{record['system']} {layers_of(record)}"
@@ -113,7 +119,7 @@ def layers_of(record):
 
 
 def grouped(records):
-    """The records of each system at each depth, such as ("selfteach", "6x3"): one for each seed."""
+    """The records of each system and depth, such as ("selfteach", "6x3"): one record a seed."""
     groups = {}
     for record in records:
         depth = str(layers_of(record))
@@ -122,12 +128,12 @@ def grouped(records):
 
 
 def rows(records):
-    """Two tables of score records, of quality and of cost: lists of rows, which map to text.
+    """Two tables of score records, quality and cost: lists of rows that map columns to text.
 
-    A row has the mean over the seeds of a system, with the standard deviation of its scores.
-    Percentages, and how many times as fast a model is, are relative to the first row.
+    A row has the means over the seeds of a system, and the standard deviations of its scores.
+    Percentages and speed-ups are relative to the first row.
 
-    Raises: ValueError if their scores do not count the same.
+    Raises: ValueError if the records' scores have different signatures.
     """
     check_comparable(records)
     groups = grouped(records)
@@ -137,9 +143,9 @@ def rows(records):
 
 
 def tables(records):
-    """The rows of score records as two Markdown tables, what their BLEU counts, and the options.
+    """Score records as two Markdown tables, with BLEU's signature and fairseq-generate's options.
 
-    Raises: ValueError if their scores do not count the same.
+    Raises: ValueError if the records' scores have different signatures.
     """
     quality, cost = rows(records)
     notes = [f"BLEU: {records[0]['bleu_signature']}"]
@@ -148,9 +154,9 @@ def tables(records):
 
 
 def write_csv(records, path):
-    """A row for each record, with all of its fields.
+    """Write a row for each record, with all of its fields.
 
-    Raises: OSError, with one line, if it can't be written.
+    Raises: OSError, with one line, if the file can't be written.
     """
     flat = [{**record, **record["versions"]} for record in records]
     for row in flat:
@@ -202,7 +208,7 @@ def _duration(seconds):
 
 
 def markdown(rows):
-    """Dictionaries with the same keys as a table, its first column flush left."""
+    """Dictionaries with the same keys as a Markdown table, its first column aligned left."""
     lines = [list(rows[0]), *(list(row.values()) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
 

@@ -1,10 +1,10 @@
 """Whether a system's BLEU differs from that of a model of its size trained from scratch.
 
 sacreBLEU's paired bootstrap (Koehn 2004) compares two lists of translations: it says how often the
-difference between them would come of the choice of test sentences alone. Of systems trained with
-several seeds it is run once for each seed that both have, on the two models of that seed. Joining
-the seeds into one list would count a sentence several times as if these were other sentences, and
-so find too much; and how far the seeds are apart shows in the differences themselves.
+choice of test sentences alone would make such a difference. With several seeds it runs once for
+each seed that both systems have, on the two models of that seed. Joining the seeds into one list
+would count a sentence several times as if it were several sentences, and so find too many
+differences significant; the spread between seeds shows in the differences themselves.
 """
 
 import logging
@@ -17,23 +17,23 @@ from .files import lines_of
 from .layers import Layers
 from .report import check_comparable, layers_of, read, translations
 
-SIGNIFICANT = 0.05  # of p
+SIGNIFICANT = 0.05  # p below this
 
 
 def compare(paths, references, base):
-    """Compare systems with those trained from scratch, at every depth where there is one.
+    """Compare systems with the one trained from scratch at their depth, where there is one.
 
-    A system named `base@3` is trained from scratch at depth 3, and `base` at its own full depth,
-    the deepest of its records.
+    A system named `base@3` is trained from scratch at depth 3, and `base` at its full depth, that
+    of its deepest record.
 
     Args:
         paths: of score records, each with its translations beside it
-        references: file of reference translations, one a line
+        references: file of reference translations, one per line
         base: name of the plain method
 
-    Returns: a list of rows, dictionaries of numbers and text: one for each system and seed.
-    Raises: ValueError if a record has no translations, none can be compared, or their scores do
-        not count the same.
+    Returns: a list of rows, dictionaries of numbers and text, one for each system and seed.
+    Raises: ValueError if a record has no translations, no two can be compared, or their scores
+        have different signatures.
     """
     references = lines_of(references)
     quality.check_references(references)
@@ -63,7 +63,7 @@ def compare(paths, references, base):
 
 
 def _depth_trained(runs, system, base):
-    """The depth at which a system was trained from scratch; None if it is no such system."""
+    """The depth at which a system was trained from scratch; None if it was not."""
     name, _, own = system.partition("@")
     if name != base:
         return None
@@ -92,7 +92,7 @@ def _test(base, other, references, tokenizer):
 
 
 def cells(rows):
-    """The rows of compare() as those of a table, which map to text: one for each system."""
+    """The rows of compare() as rows of a table, which map columns to text: one a system."""
     systems = {}
     for row in rows:
         systems.setdefault((row["system"], row["layers"], row["base"]), []).append(row)
@@ -111,7 +111,7 @@ def cells(rows):
 
 
 def _verdict(rows):
-    """Better or worse if every seed says so, significantly."""
+    """Better or worse, if every seed says so significantly; otherwise open."""
     if all(row["p"] < SIGNIFICANT for row in rows):
         if all(row["difference"] > 0 for row in rows):
             return "better"

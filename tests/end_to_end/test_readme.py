@@ -1,4 +1,4 @@
-"""The README's commands, in miniature."""
+"""The commands, options and files of the README and docs, in miniature."""
 
 import argparse
 import re
@@ -7,21 +7,26 @@ import subprocess
 import pytest
 from conftest import ROOT, install_commands
 from fairseq.dataclass.utils import gen_parser_from_dataclass
+from fairseq.models import ARCH_MODEL_REGISTRY
 
 from selfteach_fairseq.baselines.r_drop import RDropConfig
 from selfteach_fairseq.baselines.word_level import WordLevelDistillationConfig
 from selfteach_fairseq.cli import main
 from selfteach_fairseq.criterion import SelfteachCriterionConfig
 
-README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+PAGES += sorted(
+    path for folder in ("docs", "recipes", "benchmarks") for path in ROOT.glob(f"{folder}/**/*.md")
+)
 
-
+OPTIONS = (ROOT / "docs/options.md").read_text()
 SMALL = "--encoder-embed-dim 16 --decoder-embed-dim 16 --max-epoch 1 --cpu"
 
 
-def run_block(name, changes, data, folder):
-    """Run the commands under a mark in the README; returns what they print."""
-    (block,) = re.findall(rf"<!-- test: {name} -->\n```bash\n(.*?)```", README, re.DOTALL)
+def run_block(page, name, changes, data, folder):
+    """Run the commands under a mark in a page; returns what they print."""
+    text = (ROOT / page).read_text()
+    (block,) = re.findall(rf"<!-- test: {name} -->\n```bash\n(.*?)```", text, re.DOTALL)
     for words, others in changes.items():
         assert words in block
         block = block.replace(words, others)
@@ -38,14 +43,15 @@ def run_block(name, changes, data, folder):
 
 
 def test_the_commands_for_an_own_project(data, tmp_path):
-    output = run_block("own project", {"--max-epoch 60": SMALL}, data, tmp_path)
+    changes = {"--max-epoch 60": SMALL}
+    output = run_block("README.md", "own project", changes, data, tmp_path)
     assert re.search(r"after +3x3 ", output)
     assert len(re.findall(r"^H-\d+", output, re.MULTILINE)) == 21
 
 
 def test_the_command_for_a_gradual_schedule(data, tmp_path):
     changes = {"--max-tokens 4096": f"--max-tokens 4096 {SMALL}", "6,5,4,3": "2,1"}
-    output = run_block("gradual", changes, data, tmp_path)
+    output = run_block("docs/gradual.md", "gradual", changes, data, tmp_path)
     assert output.splitlines()[-1] == "gradual/model-1x1.pt"
 
 
@@ -55,23 +61,63 @@ def test_the_command_for_a_gradual_schedule(data, tmp_path):
 def test_every_option_of_a_criterion_is_explained(config):
     parser = argparse.ArgumentParser(add_help=False)
     gen_parser_from_dataclass(parser, config())
-    table = README.split("## Options")[1]
     for action in parser._actions:
         (option,) = action.option_strings
-        assert f"`{option}`" in table, option
+        assert f"`{option}`" in OPTIONS, option
+
+
+def test_every_architecture_is_listed():
+    twins = {name for name in ARCH_MODEL_REGISTRY if name.startswith("transformer_selfteach")}
+    listed = re.findall(r"`(transformer_selfteach\w*)` \|$", OPTIONS, re.MULTILINE)
+    assert set(listed) == twins
 
 
 def test_every_command_is_explained(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     (names,) = re.findall(r"\{([\w,-]+)\}", capsys.readouterr().out.split("\n\n")[0])
+    table = (ROOT / "docs/commands.md").read_text()
     for name in names.split(","):
-        assert f"`selfteach {name}" in README, name
+        assert f"`selfteach {name}" in table, name
 
 
-def test_files_that_the_readme_names_are_there():
-    named = re.findall(r"`((?:selfteach_fairseq|recipes)/[\w/*]+\.\w+)`", README)
-    links = re.findall(r"\]\((?!http)([^)#]+)", README)
-    assert named and links
-    for path in named + links:
-        assert list(ROOT.glob(path.replace("CORPUS", "*"))), path
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_links_to_or_names_are_there(page):
+    text = page.read_text()
+    named = re.findall(r"`((?:selfteach_fairseq|recipes)/[\w/*-]+\.\w+)`", text)
+    links = re.findall(r"\]\((?!http)([^)#]+)", text)
+    assert links or page.name != "README.md"
+    for path in [*(ROOT / name for name in named), *(page.parent / link for link in links)]:
+        relative = str(path.resolve().relative_to(ROOT))
+        assert list(ROOT.glob(re.sub("CORPUS|NAME", "*", relative))), path
+
+
+@pytest.mark.xfail(strict=True, reason="the map shows the rooms that the modules are moving into")
+def test_files_of_the_maps_are_there():
+    faults = re.findall(
+        r"\| `(\w+\.py)` \|$", (ROOT / "docs/reliability.md").read_text(), re.MULTILINE
+    )
+    patches = {path.name for path in ROOT.glob("selfteach_fairseq/patches/*.py")}
+    assert faults and set(faults) <= patches
+    _, *rows = re.findall(r"^\| .* \|$", (ROOT / "docs/house.md").read_text(), re.MULTILINE)
+    assert rows
+    for row in rows:
+        paths = re.findall(r"`([\w/*.]+/|[\w/*-]+\.\w+)`", row)
+        assert paths, row
+        for path in paths:
+            at_root = path.startswith(("recipes/", "benchmarks/"))
+            folder = ROOT if at_root else ROOT / "selfteach_fairseq"
+            assert list(folder.glob(path.replace("CORPUS", "*"))), path
+
+
+def test_the_readme_stays_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 140
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_headings_lead_somewhere(page):
+    for path, heading in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", page.read_text()):
+        target = page.parent / path if path else page
+        titles = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+        assert heading in anchors, (heading, sorted(anchors))
