@@ -10,9 +10,8 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11,<3.13",
-    package_data={"selfteach_fairseq": ["py.typed"]},
     packages=find_packages(include=["selfteach_fairseq", "selfteach_fairseq.*"]),
-    package_data={"": ["*.html"]},  # the template of the report's page
+    package_data={"": ["*.html", "py.typed"]},  # the template of the report's page; type hints
     install_requires=[
         # The same `fairseq` module and commands as fairseq's main branch, with wheels for 3.11+;
         # the official 0.12.2 release does not import there.

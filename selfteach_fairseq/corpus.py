@@ -15,7 +15,8 @@ and writes:
 import json
 from pathlib import Path
 
-from . import curves, page, pictures, plots, report
+from . import curves, page, pictures, plots, tables
+from . import records as score_records
 from .files import whole
 
 _BASE = "plain"  # the recipes' name of ordinary training
@@ -53,7 +54,7 @@ def record_paths(folder):
     Raises: ValueError if there are none, or one is broken; OSError if one can't be read.
     """
     paths = [path for path in sorted(Path(folder).glob("*.json")) if _is_record(path)]
-    records = {path: report.read(path) for path in paths}
+    records = {path: score_records.read(path) for path in paths}
     if not records:
         raise ValueError(
             f"{folder}: no record of `selfteach score` is there: let it write -o {folder}/NAME.json"
@@ -81,7 +82,7 @@ def write_page(folder, records):
     systems = [*(record["system"] for record in records), *(run.system for run in runs)]
     style = plots.styles(systems)
     (folder / "pictures").mkdir(exist_ok=True)
-    quality, cost = report.rows(records)
+    quality, cost = tables.rows(records)
     html = page.render(
         name=", ".join(_different(records, "corpus")) or folder.resolve().name,
         models=len(records),
@@ -101,7 +102,7 @@ def write_page(folder, records):
 
 
 def _is_record(path):
-    """Broken JSON counts as a record too, so that report.read says what is wrong with it."""
+    """Broken JSON counts as a record too, so that records.read says what is wrong with it."""
     if not path.is_file():
         return False
     try:
@@ -112,7 +113,7 @@ def _is_record(path):
 
 
 def _layers(record):
-    return sum(report.layers_of(record).counts)
+    return sum(score_records.layers_of(record).counts)
 
 
 def _scores(folder, records, style, quality, cost):
@@ -192,5 +193,5 @@ def _facts(records):
     for record in records:
         for package, version in record["versions"].items():
             facts.setdefault(package, []).append(version)
-    facts["options of fairseq-generate"] = report.options_of(records)
+    facts["options of fairseq-generate"] = score_records.options_of(records)
     return {name: "; ".join(dict.fromkeys(values)) for name, values in facts.items() if values}

@@ -12,7 +12,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import curves
+from . import logs
 from .account import ACCOUNT, read_account, stage_folder
 from .checkpoints.checkpoint import Checkpoint
 from .child import child
@@ -142,7 +142,7 @@ class Gradual:
         last = Checkpoint.read(folder / "checkpoint_last.pt")
         # fairseq counts on from there.
         before = (Checkpoint.read(start).training_seconds or 0) if start else 0
-        of_full = dict(curves.read(folder / "train.log").get(curves.FULL, []))
+        of_full = dict(logs.read(folder / "train.log").get(logs.FULL, []))
         return {
             "updates": last.updates,
             "best_update": trained.updates,

@@ -6,9 +6,10 @@ A system has the same colour and marker in each picture.
 from statistics import mean, stdev
 from typing import NamedTuple
 
-from . import pictures, report
-from .curves import FULL
+from . import pictures
 from .layers import Layers
+from .logs import FULL
+from .records import grouped, layers_of
 
 _LINES = ("-", "--", ":", "-.")  # the full model, and its students
 _SMALL, _LARGE = {"width": 4.6, "height": 4}, {"width": 7, "height": 5}
@@ -53,7 +54,7 @@ def styles(systems):
 
 def crowded(records):
     """Whether there are too many models to name each in a small picture."""
-    return len(report.grouped(records)) > _MOST_NAMED
+    return len(grouped(records)) > _MOST_NAMED
 
 
 def layers(records, style):
@@ -143,12 +144,12 @@ def training(runs, style):
 def _points(records):
     return [
         _Point(
-            *(system, depth, sum(report.layers_of(runs[0]).counts)),
+            *(system, depth, sum(layers_of(runs[0]).counts)),
             *_spread(runs, "sentences_per_second"),
             *_spread(runs, "bleu"),
             runs[0]["parameters"],
         )
-        for (system, depth), runs in report.grouped(records).items()
+        for (system, depth), runs in grouped(records).items()
     ]
 
 

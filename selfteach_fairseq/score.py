@@ -1,6 +1,5 @@
 """Translate a test set with fairseq and say how good, how large and how fast a model is."""
 
-import json
 import platform
 import re
 import shlex
@@ -15,7 +14,7 @@ from . import __version__, quality
 from .checkpoints.checkpoint import Checkpoint
 from .data import dictionaries, lacks_targets, languages
 from .errors import TextError
-from .files import lines_of, whole
+from .files import lines_of
 from .generate import check_options, generating
 from .layers import SIDES
 
@@ -172,21 +171,3 @@ def _versions():
         except PackageNotFoundError:
             continue
     return versions
-
-
-def translations_path(record_path):
-    """Where the translations are that belong to a record NAME.json: beside it, as NAME.hyp.txt."""
-    path = Path(record_path)
-    return path.with_name(path.name.removesuffix(".json") + ".hyp.txt")
-
-
-def write(record, translations, path):
-    """Write `path` (JSON) and the translations beside it.
-
-    Raises: OSError, with one line, if either can't be written; then both are what they were.
-    """
-    with whole(path) as file:
-        file.write((json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
-        file.flush()  # so that a full disk shows before the translations replace the old ones
-        with whole(translations_path(path)) as text:
-            text.write("".join(line + "\n" for line in translations).encode())

@@ -15,7 +15,7 @@ from sacrebleu.significance import PairedTest
 from . import quality
 from .files import lines_of
 from .layers import Layers
-from .report import check_comparable, layers_of, read, translations
+from .records import check_comparable, layers_of, read, translations
 
 SIGNIFICANT = 0.05  # p below this
 

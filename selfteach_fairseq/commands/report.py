@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .. import corpus, report
+from .. import corpus, records, tables
 from .arguments import positive
 
 
@@ -29,13 +29,13 @@ def add(commands):
 def _run(args):
     folder = args.records[0] if len(args.records) == 1 and Path(args.records[0]).is_dir() else None
     paths = corpus.record_paths(folder) if folder else args.records
-    records = [report.read(path) for path in paths]
-    print(report.tables(records))
+    found = [records.read(path) for path in paths]
+    print(tables.tables(found))
     if args.csv:
-        report.write_csv(records, args.csv)
+        records.write_csv(found, args.csv)
     if args.sentences:
         if not args.source:
             raise ValueError("--sentences needs --source, the text that was translated")
-        print("\n" + report.sentences(paths, args.source, args.sentences))
+        print("\n" + tables.sentences(paths, args.source, args.sentences))
     if folder:
-        print(f"\n{corpus.write_page(folder, records)}: all records of the folder, with pictures")
+        print(f"\n{corpus.write_page(folder, found)}: all records of the folder, with pictures")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .. import quality, report, score
+from .. import quality, records, score, tables
 from ..files import check_output
 from .arguments import add_output, positive
 
@@ -63,7 +63,7 @@ def add(commands):
 
 def _run(args):
     check_output(args.output, args.force)
-    check_output(score.translations_path(args.output), args.force)
+    check_output(records.translations_path(args.output), args.force)
     about = _about(args)
     record, translations = score.score(
         args.checkpoint,
@@ -77,8 +77,8 @@ def _run(args):
         repeat=args.repeat,
         options=args.options,
     )
-    score.write({**record, **about}, translations, args.output)
-    print(report.tables([report.read(args.output)]))
+    records.write({**record, **about}, translations, args.output)
+    print(tables.tables([records.read(args.output)]))
 
 
 def _about(args):
@@ -90,7 +90,7 @@ def _about(args):
             raise ValueError(f"--about {word}: say system=, seed= or corpus=")
         about[key] = value
     if args.cost:
-        about |= _total([report.read_cost(path) for path in args.cost])
+        about |= _total([records.read_cost(path) for path in args.cost])
     return about
 
 

@@ -2,7 +2,7 @@
 
 from .. import significance
 from ..files import write_table
-from ..report import markdown
+from ..tables import markdown
 
 
 def add(commands):

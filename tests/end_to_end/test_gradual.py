@@ -15,7 +15,7 @@ import torch
 from conftest import ENVIRONMENT, selfteach
 from fairseq import checkpoint_utils
 
-from selfteach_fairseq import curves
+from selfteach_fairseq import logs
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 
 SCHEDULE = ("--schedule", "4x3,3x2,2x1", "--stage-updates", "8,6", "--later", "--lr 0.005")
@@ -198,7 +198,7 @@ def test_the_best_of_all_validations_is_cut(data, tmp_path, saves):
     options = (*without_saves(OPTIONS), "--lr", 0.3, *saves)
     gradual(data, tmp_path / "run", "--schedule", "4x3,2x1", "--stage-updates", 14, options=options)
     [entry] = account(tmp_path / "run")
-    validations = curves.read(tmp_path / "run" / "stage1-4x3" / "train.log")["2x1"]
+    validations = logs.read(tmp_path / "run" / "stage1-4x3" / "train.log")["2x1"]
     best = min(bits for _, bits in validations)
     assert len(validations) > 3 and entry["student_nll_loss"] == best
     assert (entry["best_update"], best) in validations

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scored import validation, write_log
 
-from selfteach_fairseq import curves
+from selfteach_fairseq import curves, logs
 
 ANEW = "2026-11-24 08:11:01 | INFO | fairseq.trainer | No existing checkpoint found a/b.pt\n"
 RESUMED = (
@@ -28,7 +28,7 @@ def test_the_full_model_and_its_students(log):
     log.write_text(
         LINE + validation(200, nll_loss=3, student_2x2_nll_loss=3.25, student_1x2_nll_loss=4)
     )
-    assert curves.read(log) == {
+    assert logs.read(log) == {
         "full": [(100, 3.4), (200, 3)],
         "2x2": [(100, 3.6), (200, 3.25)],
         "1x2": [(200, 4)],
@@ -39,15 +39,15 @@ def test_what_was_done_again_after_an_interruption_counts(log):
     first = [validation(update, nll_loss=5) for update in (100, 200, 300)]
     again = [RESUMED.format(150), validation(200, nll_loss=4), validation(250, nll_loss=3)]
     log.write_text("".join(first + again))
-    assert curves.read(log) == {"full": [(100, 5), (200, 4), (250, 3)]}
+    assert logs.read(log) == {"full": [(100, 5), (200, 4), (250, 3)]}
 
 
 def test_a_training_that_started_anew_has_nothing_of_the_one_before(log):
     first = [validation(update, nll_loss=5) for update in (100, 200)]
     log.write_text("".join([*first, ANEW, validation(150, nll_loss=4)]))
-    assert curves.read(log) == {"full": [(150, 4)]}
+    assert logs.read(log) == {"full": [(150, 4)]}
     log.write_text("".join([*first, ANEW]))
-    assert curves.read(log) == {}
+    assert logs.read(log) == {}
 
 
 @pytest.mark.parametrize(
@@ -68,20 +68,20 @@ def test_a_training_that_started_anew_has_nothing_of_the_one_before(log):
 )
 def test_a_line_that_is_no_figure_is_passed_over(log, line):
     log.write_text(LINE + line)
-    assert curves.read(log) == HALVES
+    assert logs.read(log) == HALVES
     if line.endswith("\n"):
         log.write_text(line + LINE)
-        assert curves.read(log) == HALVES
+        assert logs.read(log) == HALVES
 
 
 def test_a_loss_that_is_no_number_leaves_the_others(log):
     log.write_text(validation(100, nll_loss="nan", student_2x2_nll_loss=3.6))
-    assert curves.read(log) == {"2x2": [(100, 3.6)]}
+    assert logs.read(log) == {"2x2": [(100, 3.6)]}
 
 
 def test_a_log_that_is_not_utf_8(log):
     log.write_bytes(b"\xff\xfe\0" + LINE.encode() + b"\x80\n" + LINE.encode())
-    assert curves.read(log) == HALVES
+    assert logs.read(log) == HALVES
 
 
 @given(st.data())
@@ -90,7 +90,7 @@ def test_any_log_gives_numbers_in_order(tmp_path_factory, data):
     whole = (LINE + ANEW + LINE + RESUMED.format(50) + validation(200, nll_loss=3)).encode()
     start, length = data.draw(st.integers(0, len(whole))), data.draw(st.integers(0, 40))
     log.write_bytes(whole[:start] + data.draw(st.binary(max_size=40)) + whole[start + length :])
-    for points in curves.read(log).values():
+    for points in logs.read(log).values():
         updates = [update for update, _ in points]
         assert points and updates == sorted(set(updates))
         assert all(math.isfinite(number) and number >= 0 for point in points for number in point)

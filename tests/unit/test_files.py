@@ -10,7 +10,7 @@ import torch
 from fairseq.file_io import PathManager
 from tiny import build, checkpoint_of
 
-from selfteach_fairseq import files, report, score
+from selfteach_fairseq import files, records
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.cli import main
 
@@ -54,9 +54,9 @@ def saved(path):
 
 # The second of the two files that scoring writes is the longer one, or the shorter.
 WRITES = {
-    "r.json": lambda folder: score.write({"a": "b" * 9999}, ["c"], folder / "r.json"),
-    "r.hyp.txt": lambda folder: score.write({"a": 1}, ["c" * 9999], folder / "r.json"),
-    "t.csv": lambda folder: report.write_csv([RECORD] * 999, folder / "t.csv"),
+    "r.json": lambda folder: records.write({"a": "b" * 9999}, ["c"], folder / "r.json"),
+    "r.hyp.txt": lambda folder: records.write({"a": 1}, ["c" * 9999], folder / "r.json"),
+    "t.csv": lambda folder: records.write_csv([RECORD] * 999, folder / "t.csv"),
     "out.pt": lambda folder: saved(folder / "out.pt"),
 }
 

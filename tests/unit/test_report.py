@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfteach_fairseq import report
+from selfteach_fairseq import records, tables
 from selfteach_fairseq.cli import main
 
 RECORD = {
@@ -95,13 +95,13 @@ def test_any_record_gives_a_table_or_one_line(tmp_path_factory, name, value):
     folder = tmp_path_factory.mktemp("any")
     path = written(folder, {**RECORD, name: value})
     try:
-        record = report.read(path)
+        record = records.read(path)
     except ValueError as error:
         assert str(path) in str(error)
         return
     other = {"system": "other", "bleu_signature": record["bleu_signature"]}
-    assert len(report.tables([record, RECORD | other]).split("\n")) == 11
-    report.write_csv([record], folder / "all.csv")
+    assert len(tables.tables([record, RECORD | other]).split("\n")) == 11
+    records.write_csv([record], folder / "all.csv")
 
 
 def test_a_model_without_speed_can_be_the_first(tmp_path, capsys):
