@@ -22,7 +22,7 @@ import updates
 from shapes import Shape
 from tables import report
 
-from selfteach_fairseq.score import hardware
+from selfteach_fairseq.evaluation.score import hardware
 
 COMPARED = (
     *("plain", "alpha 0", "student 3x3", "student 6x3", "4 students", "4 students, 1 drawn"),

@@ -9,9 +9,10 @@ Importing this package, as fairseq's `--user-dir` does, registers the architectu
 from . import requirements  # noqa: F401
 
 # isort: split
-from . import criterion, patches, task  # noqa: F401
-from .baselines import r_drop, word_level  # noqa: F401
+from . import patches
+from .criterions import r_drop, selfteach, word_level  # noqa: F401
 from .models import architectures  # noqa: F401
+from .tasks import translation  # noqa: F401
 
 patches.apply()
 

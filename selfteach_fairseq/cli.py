@@ -7,18 +7,9 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from .child import die_of_interrupt
-from .commands import (
-    average,
-    distil,
-    gradual,
-    importance,
-    report,
-    score,
-    significance,
-    truncate,
-)
+from .commands import average, distil, gradual, importance, report, score, significance, truncate
 from .errors import one_line
+from .programs.process import die_of_interrupt
 
 _COMMANDS = (truncate, average, gradual, distil, importance, score, report, significance)
 _OF_FAIRSEQ = ("gradual", "distil", "score")  # which take options of fairseq's commands after --

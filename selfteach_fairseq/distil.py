@@ -16,10 +16,10 @@ from fairseq.data import indexed_dataset
 from fairseq.data.data_utils import load_indexed_dataset
 
 from .checkpoints.checkpoint import Checkpoint
-from .data import dictionaries, languages
 from .errors import one_line
+from .evaluation.data import dictionaries, languages
 from .files import read_json, sha256, whole, write_json
-from .generate import check_options, generating
+from .programs.generate import check_options, generating
 
 SHARD_SENTENCES = 5000  # so much work at most is lost in an interruption
 _MADE_OF, _COST, _SHARDS = "made_of.json", "cost.json", "shards"

@@ -3,10 +3,10 @@
 import shlex
 import subprocess
 
-from .. import importance_run
-from ..gradual import Gradual
-from ..schedule import parse_schedule
-from ..stage import stages_of
+from ..gradual.gradual import Gradual
+from ..gradual.schedule import parse_schedule
+from ..gradual.stage import stages_of
+from ..importance import run as importance_run
 from .arguments import positive
 
 _PATIENCE = 5

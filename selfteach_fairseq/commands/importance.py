@@ -4,10 +4,12 @@ import glob
 import os
 from pathlib import Path
 
-from .. import importance_pictures, importance_run, pictures
+from .. import pictures
 from ..errors import one_line
 from ..files import write_json
-from ..importance import ALL
+from ..importance import pictures as importance_pictures
+from ..importance import run as importance_run
+from ..importance.importance import ALL
 from .arguments import positive
 
 _TABLE, _ZEROING = "importance.tsv", "zeroing.json"

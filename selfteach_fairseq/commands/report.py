@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from .. import corpus, records, tables
+from ..evaluation import records, tables
+from ..report import results
 from .arguments import positive
 
 
@@ -28,7 +29,7 @@ def add(commands):
 
 def _run(args):
     folder = args.records[0] if len(args.records) == 1 and Path(args.records[0]).is_dir() else None
-    paths = corpus.record_paths(folder) if folder else args.records
+    paths = results.record_paths(folder) if folder else args.records
     found = [records.read(path) for path in paths]
     print(tables.tables(found))
     if args.csv:
@@ -38,4 +39,4 @@ def _run(args):
             raise ValueError("--sentences needs --source, the text that was translated")
         print("\n" + tables.sentences(paths, args.source, args.sentences))
     if folder:
-        print(f"\n{corpus.write_page(folder, found)}: all records of the folder, with pictures")
+        print(f"\n{results.write_page(folder, found)}: all records of the folder, with pictures")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .. import quality, records, score, tables
+from ..evaluation import quality, records, score, tables
 from ..files import check_output
 from .arguments import add_output, positive
 

@@ -1,8 +1,8 @@
 """`selfteach significance`: whether differences between score records are more than chance."""
 
-from .. import significance
+from ..evaluation import significance
+from ..evaluation.tables import markdown
 from ..files import write_table
-from ..tables import markdown
 
 
 def add(commands):

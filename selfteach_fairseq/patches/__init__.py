@@ -3,15 +3,7 @@
 There is neither a hook nor a class to extend for any of them.
 """
 
-from . import (
-    amp,
-    divergence,
-    hydra_presets,
-    multilingual,
-    resume,
-    safe_globals,
-    whole_files,
-)
+from . import amp, divergence, hydra_presets, multilingual, resume, safe_globals, whole_files
 
 
 def apply():

@@ -17,8 +17,8 @@ from conftest import ENVIRONMENT, ROOT, USER_DIR, fairseq, make_text, run, selft
 from fairseq import checkpoint_utils
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
-from selfteach_fairseq.generate import generating
-from selfteach_fairseq.score import best_of
+from selfteach_fairseq.evaluation.score import best_of
+from selfteach_fairseq.programs.generate import generating
 
 
 def losses(log, tag):

@@ -14,7 +14,7 @@ from fairseq.data.data_utils import load_indexed_dataset
 from selfteach_fairseq import distil
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.cli import main
-from selfteach_fairseq.generate import Hypothesis, Output
+from selfteach_fairseq.programs.generate import Hypothesis, Output
 
 
 def targets(folder):

@@ -9,8 +9,8 @@ from conftest import ROOT, run, selfteach, train_command
 from reference import reference_loss
 from tiny import batch, build
 
-from selfteach_fairseq.importance import part_importance
-from selfteach_fairseq.losses import Objective, self_teaching_loss
+from selfteach_fairseq.criterions.losses import Objective, self_teaching_loss
+from selfteach_fairseq.importance.importance import part_importance
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 

@@ -15,8 +15,8 @@ import torch
 from conftest import ENVIRONMENT, selfteach
 from fairseq import checkpoint_utils
 
-from selfteach_fairseq import logs
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
+from selfteach_fairseq.programs import logs
 
 SCHEDULE = ("--schedule", "4x3,3x2,2x1", "--stage-updates", "8,6", "--later", "--lr 0.005")
 OPTIONS = (

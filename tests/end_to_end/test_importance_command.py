@@ -12,7 +12,7 @@ from tiny import TYPES, build, checkpoint_of
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.cli import main
-from selfteach_fairseq.importance_run import of_checkpoint
+from selfteach_fairseq.importance.run import of_checkpoint
 
 LAYERS = 4 + 3
 

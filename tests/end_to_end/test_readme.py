@@ -9,10 +9,10 @@ from conftest import ROOT, install_commands
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.models import ARCH_MODEL_REGISTRY
 
-from selfteach_fairseq.baselines.r_drop import RDropConfig
-from selfteach_fairseq.baselines.word_level import WordLevelDistillationConfig
 from selfteach_fairseq.cli import main
-from selfteach_fairseq.criterion import SelfteachCriterionConfig
+from selfteach_fairseq.criterions.r_drop import RDropConfig
+from selfteach_fairseq.criterions.selfteach import SelfteachCriterionConfig
+from selfteach_fairseq.criterions.word_level import WordLevelDistillationConfig
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
 PAGES += sorted(

@@ -1,0 +1,116 @@
+"""Settings that can't work with a student, refused at start: each error names the way out."""
+
+from fairseq.models import ARCH_MODEL_REGISTRY
+from omegaconf import OmegaConf
+
+from ..layers import Layers, parse_students
+from ..models.transformer import TransformerSelfteachModel
+
+
+def of_model(name):
+    """A setting of the model as the default of a criterion's: None if the model has none such.
+
+    fairseq resolves interpolations before any code of ours runs, and II("model...") would end in an
+    error of OmegaConf for other architectures.
+    """
+    return f"${{setting_of_model:{name}}}"
+
+
+def _setting_of_model(name, *, _root_):
+    return getattr(OmegaConf.select(_root_, "model"), name, None)
+
+
+OmegaConf.register_new_resolver("setting_of_model", _setting_of_model, replace=True)
+
+
+def students_of(cfg):
+    """The students that `--student-layers` names; by default the one of half depth.
+
+    Raises: ValueError if it is malformed, or names one that is no part of the model.
+    """
+    full = Layers.first(int(cfg.encoder_layers), int(cfg.decoder_layers))
+    if cfg.student_layers is None:
+        half = Layers.first(*(max(1, count // 2) for count in full.counts))
+        if half == full:
+            raise ValueError(
+                f"--encoder-layers {cfg.encoder_layers} --decoder-layers {cfg.decoder_layers}: "
+                "there is no smaller student: use --criterion label_smoothed_cross_entropy"
+            )
+        return (half,)
+    try:
+        students = parse_students(cfg.student_layers)
+        for student in students:
+            student.within(full)
+            if not student.are_first:
+                raise ValueError(f"{student} is not made of first layers: only these are trained")
+        if full in students:
+            raise ValueError(f"{full} is the whole model: name a student of fewer layers")
+    except ValueError as error:
+        raise ValueError(f"--student-layers {cfg.student_layers}: {error}") from None
+    return students
+
+
+def check(cfg):
+    """Checks the criterion's settings, and those of the model and of the workers beside them.
+
+    Raises: ValueError that names the flag, its value and the way out.
+    """
+    _check_model(cfg)
+    _check_workers(cfg)
+    _check_loss(cfg)
+
+
+def _check_model(cfg):
+    architecture = ARCH_MODEL_REGISTRY.get(cfg.arch)
+    if architecture is None or not issubclass(architecture, TransformerSelfteachModel):
+        raise ValueError(
+            f"--arch {cfg.arch} has no students: --criterion label_smoothed_ce_selfteach needs "
+            "--arch transformer_selfteach or another architecture whose name starts so"
+        )
+    for side in ("encoder", "decoder"):
+        layerdrop = getattr(cfg, f"{side}_layerdrop")
+        if layerdrop > 0:
+            raise ValueError(
+                f"--{side}-layerdrop {layerdrop} would drop the student's layers: set it to 0, "
+                "or use --criterion label_smoothed_cross_entropy"
+            )
+    if cfg.adaptive_softmax_cutoff is not None:
+        raise ValueError(
+            f"--adaptive-softmax-cutoff {cfg.adaptive_softmax_cutoff} leaves no output projection "
+            "for the student to share: leave it out"
+        )
+    if cfg.quant_noise_scalar > 0:
+        raise ValueError(
+            f"--quant-noise-scalar {cfg.quant_noise_scalar} also quantises the output projection, "
+            "which the loss reads unquantised: leave it out, or use --quant-noise-pq"
+        )
+
+
+def _check_workers(cfg):
+    if cfg.ddp_backend == "fully_sharded":
+        raise ValueError(
+            "--ddp-backend fully_sharded splits the output projection, which the loss reads whole: "
+            "use pytorch_ddp or legacy_ddp"
+        )
+    if cfg.find_unused_parameters:
+        raise ValueError(
+            "--find-unused-parameters takes the output projection, used by the loss, for unused: "
+            "leave it out, for every parameter is used in every update"
+        )
+
+
+def _check_loss(cfg):
+    for name in ("alpha", "alpha_start_update", "alpha_warmup_updates", "student_ce"):
+        if getattr(cfg, name) < 0:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{flag} {getattr(cfg, name)}: must not be negative")
+    if cfg.kl_temperature <= 0:
+        raise ValueError(f"--kl-temperature {cfg.kl_temperature}: must be above 0")
+    if cfg.loss_chunk_tokens is not None and cfg.loss_chunk_tokens < 1:
+        raise ValueError(f"--loss-chunk-tokens {cfg.loss_chunk_tokens}: must be 1 or more")
+    students = len(students_of(cfg))
+    if cfg.student_sampling is not None and not 1 <= cfg.student_sampling <= students:
+        raise ValueError(
+            f"--student-sampling {cfg.student_sampling}: choose 1 to {students}, the number of "
+            "students in --student-layers"
+        )

@@ -1,0 +1,202 @@
+"""`label_smoothed_ce_selfteach`: label-smoothed cross-entropy, and the first layers taught by it.
+
+Shapes: N target tokens without padding, C features.
+"""
+
+import math
+import random
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from fairseq import utils
+from fairseq.criterions import register_criterion
+from fairseq.criterions.label_smoothed_cross_entropy import (
+    LabelSmoothedCrossEntropyCriterion,
+    LabelSmoothedCrossEntropyCriterionConfig,
+)
+from fairseq.dataclass import ChoiceEnum
+from fairseq.logging import metrics
+from omegaconf import II
+
+from ..layers import layers_of_metric
+from .checks import check, of_model, students_of
+from .losses import Objective, self_teaching_loss
+
+_Divergence: Any = ChoiceEnum(["kl", "symmetric"])
+_KlGradient: Any = ChoiceEnum(["student", "both"])
+
+
+@dataclass
+class SelfteachCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
+    student_layers: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "layers of the student: 3, or 6x3 for encoder x decoder, or several such "
+            "separated by commas (default: half of the model's)"
+        },
+    )
+    student_sampling: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "train so many of the students in each update, drawn anew (default: all)"
+        },
+    )
+    alpha: float = field(
+        default=1.0, metadata={"help": "weight of the divergence between full model and student"}
+    )
+    alpha_start_update: int = field(default=0, metadata={"help": "alpha is 0 before this update"})
+    alpha_warmup_updates: int = field(
+        default=0, metadata={"help": "from its start alpha rises linearly over so many updates"}
+    )
+    student_ce: float = field(
+        default=1.0,
+        metadata={"help": "weight of the student's own label-smoothed cross-entropy"},
+    )
+    divergence: _Divergence = field(
+        default="kl",
+        metadata={"help": "KL(full || student), or that plus KL(student || full)"},
+    )
+    kl_gradient: _KlGradient = field(
+        default="both",
+        metadata={"help": "who learns from the divergence: the student alone, or both"},
+    )
+    kl_temperature: float = field(
+        default=1.0,
+        metadata={
+            "help": "divides the logits in the divergence, whose value its square multiplies"
+        },
+    )
+    loss_chunk_tokens: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "tokens whose logits are held at a time: fewer take less memory "
+            "(default: by the size of the vocabulary)"
+        },
+    )
+    # Settings of others, for the checks at the start.
+    arch: str = II("model._name")
+    encoder_layers: Optional[str] = of_model("encoder_layers")  # no number in every architecture
+    decoder_layers: Optional[str] = of_model("decoder_layers")
+    encoder_layerdrop: Any = of_model("encoder_layerdrop")
+    decoder_layerdrop: Any = of_model("decoder_layerdrop")
+    adaptive_softmax_cutoff: Any = of_model("adaptive_softmax_cutoff")
+    quant_noise_scalar: Any = of_model("quant_noise_scalar")
+    ddp_backend: str = II("distributed_training.ddp_backend")
+    find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
+
+
+@register_criterion("label_smoothed_ce_selfteach", dataclass=SelfteachCriterionConfig)
+class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
+    """CE(full) + alpha * D(full, student) + student_ce * CE(student), see losses.Objective.
+
+    Source: Li and Odoom 2023, section 3.1. Validation uses the full alpha at any update, so that
+    the best checkpoint is not one from before the warm-up.
+
+    Raises: ValueError at start if settings don't fit each other or the model.
+    """
+
+    def __init__(self, cfg, task):
+        check(cfg)
+        super().__init__(
+            task,
+            cfg.sentence_avg,
+            cfg.label_smoothing,
+            cfg.ignore_prefix_size,
+            cfg.report_accuracy,
+        )
+        self.cfg = cfg
+        self.students = students_of(cfg)
+
+    def forward(self, model, sample, reduce=True):
+        """Returns: (loss, sample size, logging outputs), the loss summed over the tokens.
+
+        Raises: NotImplementedError without `reduce`: the loss of single tokens is never kept.
+        """
+        if not reduce:
+            raise NotImplementedError("label_smoothed_ce_selfteach only gives the summed loss")
+        if model.training:
+            alpha = self.alpha_at(model.num_updates)
+            students = self.students_at(model.num_updates)
+        else:
+            alpha, students = self.cfg.alpha, self.students
+
+        features, extra = model(**sample["net_input"], features_only=True, students=students)
+        target = model.get_targets(sample, features)[:, self.ignore_prefix_size :]
+        rows = target.flatten().ne(self.padding_idx).nonzero().squeeze(1)
+        full, *firsts = (
+            output[:, self.ignore_prefix_size :].flatten(0, 1).index_select(0, rows)  # (N, C)
+            for output in (features, *extra["students"].values())
+        )
+        losses = self_teaching_loss(
+            full,
+            firsts,
+            extra["projection"],
+            target.flatten()[rows],
+            self._objective(alpha),
+            self.cfg.loss_chunk_tokens,
+        )
+        sample_size = target.size(0) if self.sentence_avg else sample["ntokens"]
+        logging_output = {
+            "loss": losses.loss.detach(),
+            "nll_loss": losses.nll,
+            "ntokens": sample["ntokens"],
+            "nsentences": target.size(0),
+            "sample_size": sample_size,
+        }
+        if students:
+            logging_output["kl"] = losses.kl.mean()
+        for student, nll in zip(students, losses.student_nll, strict=True):
+            logging_output[student.metric] = nll
+        if self.report_accuracy:
+            logging_output["n_correct"] = losses.correct
+            logging_output["total"] = rows.numel()
+        return losses.loss, sample_size, logging_output
+
+    def alpha_at(self, update):
+        """alpha in training: 0 before its start, then rising linearly through its warm-up."""
+        since_start = update - self.cfg.alpha_start_update
+        if since_start < 0:
+            return 0.0
+        if since_start >= self.cfg.alpha_warmup_updates:
+            return self.cfg.alpha
+        return self.cfg.alpha * since_start / self.cfg.alpha_warmup_updates
+
+    def students_at(self, update):
+        """The students that learn in this update; drawn ones depend on nothing but its number."""
+        if self.alpha_at(update) == 0 and self.cfg.student_ce == 0:
+            return ()
+        if self.cfg.student_sampling is None:
+            return self.students
+        drawn = random.Random(update).sample(self.students, self.cfg.student_sampling)
+        return tuple(sorted(drawn, key=self.students.index))
+
+    def _objective(self, alpha):
+        return Objective(
+            label_smoothing=self.eps,
+            alpha=alpha,
+            student_ce=self.cfg.student_ce,
+            divergence=self.cfg.divergence,
+            kl_gradient=self.cfg.kl_gradient,
+            kl_temperature=self.cfg.kl_temperature,
+        )
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs):
+        """Logs what fairseq's criterion logs, and the students' figures, in bits per token."""
+        super().reduce_metrics(logging_outputs)
+        tokens = sum(log["ntokens"] for log in logging_outputs)
+        for key in logging_outputs[0]:
+            if key != "kl" and not layers_of_metric(key):
+                continue
+            nats = sum(log[key] for log in logging_outputs)
+            metrics.log_scalar(key, nats / tokens / math.log(2), tokens, round=3)
+            if key != "kl":
+                metrics.log_derived(key.replace("nll_loss", "ppl"), _perplexity(key))
+
+
+def _perplexity(nll_key):
+    def of(meters):
+        nll = meters[nll_key].avg  # None for a student that has not been drawn of late
+        return None if nll is None else utils.get_perplexity(nll)
+
+    return of

@@ -1,0 +1,1 @@
+"""How good, how large and how fast a model is: scores, records, tables, tests."""

@@ -1,0 +1,95 @@
+"""How good translations are: sacreBLEU's BLEU and chrF, in the tokens of the target's language."""
+
+import os
+import re
+
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.utils import SACREBLEU_DIR
+
+from ..errors import one_line
+
+TOKENIZERS = tuple(BLEU.TOKENIZERS)
+BEFORE_RECORDED = "13a"  # what records count that do not say so
+_CHARACTERS = "char"
+# A language's part of its code, in ISO 639-1 to -3; cn and jp are countries', but in use.
+_CHINESE = ("zh", "zho", "chi", "cmn", "yue", "wuu", "nan", "hak", "gan", "lzh", "cn")
+_MECAB = {
+    **dict.fromkeys(("ja", "jpn", "jp"), "ja-mecab"),
+    **dict.fromkeys(("ko", "kor"), "ko-mecab"),
+}
+# Written without spaces between words: Thai, Lao, Khmer, Burmese, Shan, Tibetan, Dzongkha.
+_NO_SPACES = (
+    *("th", "tha", "lo", "lao", "km", "khm", "my", "mya", "bur", "shn"),
+    *("bo", "bod", "tib", "dz", "dzo"),
+)
+_EXTRAS = {"ja-mecab": "sacrebleu[ja]", "ko-mecab": "sacrebleu[ko]"}
+
+
+def tokenizer_for(language):
+    """The name of the tokenizer that counts words of a language, given its code, such as zh_CN.
+
+    Returns: (name, note): the note says in a line what would be better, or is None.
+    """
+    part = re.split(r"[\W_]", language.lower())[0]
+    if part in _CHINESE:
+        return "zh", None
+    if part in _MECAB:
+        mecab = _MECAB[part]
+        try:
+            bleu(mecab)
+        except ValueError:
+            return _CHARACTERS, (
+                f"{language}: BLEU counts characters; to count words, "
+                f"pip install '{_EXTRAS[mecab]}', or name another --tokenizer"
+            )
+        return mecab, None
+    if part in _NO_SPACES:
+        return _CHARACTERS, (
+            f"{language}: BLEU counts characters, for there are no spaces between words; to count "
+            "subwords, name --tokenizer flores200"
+        )
+    return BLEU.TOKENIZER_DEFAULT, None
+
+
+def bleu(tokenizer, lowercase=False):
+    """sacreBLEU's metric. Raises: ValueError if the tokenizer can't be had."""
+    if tokenizer not in TOKENIZERS:
+        raise ValueError(f"--tokenizer {tokenizer}: name one of {', '.join(TOKENIZERS)}")
+    try:
+        return BLEU(tokenize=tokenizer, lowercase=lowercase)
+    except (Exception, SystemExit) as error:  # whatever breaks in it, or in what it downloads
+        if tokenizer in _EXTRAS:
+            raise ValueError(
+                f"--tokenizer {tokenizer}: needs pip install '{_EXTRAS[tokenizer]}'"
+            ) from None
+        raise ValueError(
+            f"--tokenizer {tokenizer}: sacreBLEU can't get its model ({one_line(error)}): it is "
+            f"downloaded once, to {os.path.join(SACREBLEU_DIR, 'models')}: connect to the network, "
+            "and remove a broken file there"
+        ) from None
+
+
+def quality(translations, references, tokenizer):
+    """The fields of a record that say how good translations are, and what is counted for it."""
+    metrics = {
+        "bleu": bleu(tokenizer),
+        "bleu_lc": bleu(tokenizer, lowercase=True),
+        "chrf": CHRF(),
+    }
+    fields = {"tokenizer": tokenizer}
+    for name, metric in metrics.items():
+        fields[name] = round(score(metric, translations, references), 2)
+        fields[f"{name}_signature"] = str(metric.get_signature())
+    return fields
+
+
+def score(metric, translations, references):
+    """Of a corpus, with one reference for each translation. Raises: see check_references()."""
+    check_references(references)
+    return metric.corpus_score(translations, [references]).score
+
+
+def check_references(references):
+    """Raises: ValueError if there is nothing to compare with, for sacreBLEU would say 0."""
+    if not any(reference.strip() for reference in references):
+        raise ValueError("the references are empty: name text to compare with by --references")

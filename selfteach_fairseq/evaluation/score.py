@@ -1,0 +1,174 @@
+"""Translate a test set with fairseq and say how good, how large and how fast a model is."""
+
+import platform
+import re
+import shlex
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from operator import itemgetter
+from pathlib import Path
+
+import torch
+
+from .. import __version__
+from ..checkpoints.checkpoint import Checkpoint
+from ..errors import TextError
+from ..files import lines_of
+from ..layers import SIDES
+from ..programs.generate import check_options, generating
+from . import quality
+from .data import dictionaries, lacks_targets, languages
+
+
+def score(
+    checkpoint,
+    data,
+    *,
+    subset,
+    beam,
+    lenpens,
+    batch_size,
+    tokenizer,
+    references,
+    repeat,
+    options,
+):
+    """Run fairseq-generate and sacreBLEU over one checkpoint.
+
+    Args:
+        checkpoint: path of any fairseq Transformer checkpoint
+        data: folder of fairseq-preprocess
+        subset: test, valid, ...
+        beam, batch_size: as fairseq-generate's options; batch_size in sentences
+        lenpens: length penalties; of several the one of the best BLEU on `valid` is taken
+        tokenizer: of sacreBLEU's; None: the one for the target's language
+        references: file of raw reference translations, one a line; None: the targets in `data`
+        repeat: translate so many times; the speed is the median one
+        options: further options for fairseq-generate, a list of strings
+
+    Returns: (record, translations): plain data for JSON, and the detokenised translations.
+    Raises: ValueError for a checkpoint, data folder or references that don't fit each other,
+        for an option that is an argument here, or where there is nothing to compare with.
+    """
+    said = check_options(options)
+    model = Checkpoint.read(checkpoint).stock()
+    source, target = languages(model, data)
+    _, dictionary = dictionaries(model, data, (source, target))
+    if references is None and lacks_targets(data, subset, (source, target)):
+        raise ValueError(f"{data}: its {subset} has no targets: name --references")
+    if len(lenpens) > 1 and lacks_targets(data, "valid", (source, target)):
+        raise ValueError(f"{data}: its valid has no targets to choose by: name one --lenpen")
+    tokenizer = _tokenizer(tokenizer, target)
+    given = None if references is None else lines_of(references)
+    common = [
+        *("--beam", str(beam), "--batch-size", str(batch_size)),
+        *(*_joining(dictionary), *options),
+    ]
+    with generating(model, data, (source, target)) as generate:
+        lenpen, chosen = _choose(lenpens, generate, beam, tokenizer, common)
+        command = ["--lenpen", str(lenpen), *common]
+        runs = [generate(subset, command) for _ in range(repeat)]
+    found = runs[0].translations
+    numbers = sorted(found)
+    translations = [found[number] for number in numbers]
+    targets = [runs[0].targets.get(number, "") for number in numbers]
+    speed = sorted((run.speed for run in runs), key=itemgetter("seconds"))[repeat // 2]
+    if given is not None:
+        if len(given) != len(translations):
+            raise TextError(
+                f"{references}: {len(given)} lines for {len(translations)} sentences of {subset}"
+            )
+        targets = given
+
+    record = {
+        "checkpoint": str(checkpoint),
+        "subset": subset,
+        "source": source,
+        "target": target,
+        "references": "targets of the data folder" if references is None else str(references),
+        **quality.quality(translations, targets, tokenizer),
+        **{f"{side}_layers": n for side, n in zip(SIDES, model.layers.counts, strict=True)},
+        "parameters": model.parameters,
+        "bytes": Path(checkpoint).stat().st_size,
+        **speed,
+        "speed_runs": repeat,
+        "beam": beam,
+        "lenpen": lenpen,
+        **chosen,
+        "batch_size": batch_size,
+        "updates": model.updates,
+        "training_seconds": model.training_seconds,
+        "options": shlex.join(options),
+        "hardware": hardware(cpu="cpu" in said),
+        "versions": _versions(),
+    }
+    return record, translations
+
+
+def _tokenizer(name, language):
+    """What counts the tokens: by name, or the one for the language. Raises: ValueError without."""
+    if name is None:
+        name, note = quality.tokenizer_for(language)
+        if note:
+            print(note, file=sys.stderr)
+    quality.bleu(name)  # before hours of translating
+    return name
+
+
+def _choose(lenpens, generate, beam, tokenizer, options):
+    """Returns: (length penalty, what to note): the best of `lenpens` by BLEU on validation text.
+
+    Which hypotheses fairseq's search ends does not depend on the length penalty, only their order
+    does (SequenceGenerator.is_finished counts them): so one search serves all penalties.
+    """
+    if len(lenpens) == 1:
+        return lenpens[0], {}
+    # With the penalty 0 a hypothesis' score is the log-probability of all its tokens.
+    found = generate("valid", ["--lenpen", "0", "--nbest", str(beam), *options])
+    targets = [found.targets.get(number, "") for number in found.hypotheses]
+    metric, scores = quality.bleu(tokenizer), {}
+    for lenpen in lenpens:
+        translations = [best_of(several, lenpen).text for several in found.hypotheses.values()]
+        scores[lenpen] = quality.score(metric, translations, targets)
+    best = max(scores, key=scores.get)  # the first of equals
+    tried = ",".join(map(str, lenpens))
+    return best, {"lenpen_of": tried, "lenpen_valid_bleu": round(scores[best], 2)}
+
+
+def best_of(hypotheses, lenpen):
+    """The Hypothesis that is best with a length penalty, of those of a search without one (0)."""
+    return max(hypotheses, key=lambda one: one.score / one.length**lenpen)
+
+
+def _joining(dictionary):
+    """The options that make words of the pieces in a dictionary, if it has any."""
+    if any("\u2581" in symbol for symbol in dictionary.symbols):
+        return "--post-process", "sentencepiece"
+    if any(symbol.endswith("@@") for symbol in dictionary.symbols):
+        return "--post-process", "subword_nmt"
+    return ()
+
+
+def hardware(cpu=False):
+    """What models run on here: the GPU, if there is one; with `cpu` (fairseq's --cpu) the CPU."""
+    if torch.cuda.is_available() and not cpu:
+        return torch.cuda.get_device_name()
+    return f"{_cpu_name()}, {torch.get_num_threads()} threads"
+
+
+def _cpu_name():
+    try:
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _versions():
+    versions = {"selfteach_fairseq": __version__, "python": platform.python_version()}
+    for package in ("ve-fairseq", "fairseq", "torch", "sacrebleu"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions

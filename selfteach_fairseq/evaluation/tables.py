@@ -1,0 +1,105 @@
+"""Score records as tables, and translations side by side."""
+
+from pathlib import Path
+from statistics import mean, stdev
+
+from ..files import lines_of
+from .records import check_comparable, grouped, options_of, translations
+
+
+def rows(records):
+    """Two tables of score records, quality and cost: lists of rows that map columns to text.
+
+    A row has the means over the seeds of a system, and the standard deviations of its scores.
+    Percentages and speed-ups are relative to the first row.
+
+    Raises: ValueError if the records' scores have different signatures.
+    """
+    check_comparable(records)
+    groups = grouped(records)
+    base = next(iter(groups.values()))
+    quality = [_quality(*key, runs, base) for key, runs in groups.items()]
+    return quality, [_cost(*key, runs, base) for key, runs in groups.items()]
+
+
+def tables(records):
+    """Score records as two Markdown tables, with BLEU's signature and fairseq-generate's options.
+
+    Raises: ValueError if the records' scores have different signatures.
+    """
+    quality, cost = rows(records)
+    notes = [f"BLEU: {records[0]['bleu_signature']}"]
+    notes += [f"fairseq-generate: {line}" for line in options_of(records)]
+    return "\n\n".join([markdown(quality), markdown(cost), "\n".join(notes)])
+
+
+def _quality(system, layers, runs, base):
+    bleu, of = _mean(runs, "bleu"), _mean(base, "bleu")
+    return {
+        "system": system,
+        "layers": layers,
+        "parameters": f"{runs[0]['parameters'] / 1e6:.2f} M",
+        "seeds": str(len(runs)),
+        "BLEU": _with_deviation(runs, "bleu"),
+        "of BLEU": f"{bleu / of:.1%}" if of else "-",
+        "lower-cased": _with_deviation(runs, "bleu_lc"),
+        "chrF": _with_deviation(runs, "chrf"),
+    }
+
+
+def _cost(system, layers, runs, base):
+    speed, of = _mean(runs, "sentences_per_second"), _mean(base, "sentences_per_second")
+    seconds = _mean(runs, "training_seconds")
+    memory = _mean(runs, "peak_memory_bytes")
+    return {
+        "system": system,
+        "layers": layers,
+        "file": f"{runs[0]['bytes'] / 1e6:.1f} MB",
+        "sent./s": f"{speed:.0f}",
+        "speed": f"{speed / of:.2f} x" if of else "-",
+        "training": _duration(seconds) if seconds else "-",
+        "memory": f"{memory / 1e9:.2f} GB" if memory else "-",
+    }
+
+
+def _mean(runs, key):
+    values = [run.get(key) for run in runs]
+    return None if None in values else mean(values)
+
+
+def _with_deviation(runs, key):
+    text = f"{_mean(runs, key):.1f}"
+    return text if len(runs) == 1 else f"{text} ± {stdev(run[key] for run in runs):.1f}"
+
+
+def _duration(seconds):
+    return f"{seconds / 3600:.1f} h" if seconds >= 6000 else f"{seconds / 60:.1f} min"
+
+
+def markdown(rows):
+    """Dictionaries with the same keys as a Markdown table, its first column aligned left."""
+    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+    def line(cells):
+        first, *rest = zip(cells, widths, strict=True)
+        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+        return f"| {' | '.join(padded)} |"
+
+    rule = "|".join("-" * (width + 1) + ("-" if i == 0 else ":") for i, width in enumerate(widths))
+    return "\n".join([line(lines[0]), f"|{rule}|", *map(line, lines[1:])])
+
+
+def sentences(paths, source, count):
+    """Source sentences, evenly spaced over the file, with each record's translation."""
+    sources = lines_of(source)
+    systems = {"source": sources, **{Path(path).stem: translations(path) for path in paths}}
+    for name, lines in systems.items():
+        if len(lines) != len(sources):
+            raise ValueError(f"{name}: {len(lines)} translations of {len(sources)} sentences")
+    width = max(map(len, systems))
+    step = max(1, len(sources) // count)
+    return "\n\n".join(
+        "\n".join(f"{name:{width}}  {lines[i]}" for name, lines in systems.items())
+        for i in range(0, min(len(sources), step * count), step)
+    )

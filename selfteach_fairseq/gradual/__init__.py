@@ -1,0 +1,1 @@
+"""Gradual schedules: train, cut a few layers, train what is left."""

@@ -1,0 +1,130 @@
+"""A stage of a gradual schedule: one training, of one depth with the next one as its student."""
+
+import sys
+from itertools import pairwise
+from typing import NamedTuple
+
+from ..layers import Layers
+from ..programs.options import refuse, value_of
+from ..programs.process import USER_DIR
+
+# What a stage's command says itself.
+_OURS = (
+    *("--user-dir", "--criterion", "--save-dir", "--encoder-layers"),
+    *("--decoder-layers", "--student-layers", "--student-sampling", "--restore-file"),
+    *("--finetune-from-model", "--patience", "--max-update", "--best-checkpoint-metric"),
+    *("--maximize-best-checkpoint-metric", "--no-save", "--no-last-checkpoints"),
+    "--disable-validation",
+)
+
+
+class Stage(NamedTuple):
+    """One training: of a model of some depth, with the next depth as its student."""
+
+    full: Layers
+    student: Layers
+    updates: int | None  # so many
+    patience: int | None  # or until so many validations in a row are no better for the student
+    options: list  # further ones of fairseq-train
+
+    def command(self, data, folder, start):
+        """fairseq-train's command line; `start` is a checkpoint to take the weights from."""
+        command = [
+            *(sys.executable, "-m", "fairseq_cli.train", str(data)),
+            *(*self.saves(), *self._options()),
+            *("--user-dir", str(USER_DIR), "--save-dir", str(folder)),
+            *("--criterion", "label_smoothed_ce_selfteach", "--student-layers", str(self.student)),
+            *("--encoder-layers", str(self.full.encoder)),
+            *("--decoder-layers", str(self.full.decoder)),
+            *("--best-checkpoint-metric", self.metric),
+        ]
+        if self.updates:
+            command += ["--max-update", str(self.updates)]
+        if self.patience:
+            command += ["--patience", str(self.patience)]
+        if start:
+            command += ["--finetune-from-model", str(start)]
+        return command
+
+    @property
+    def metric(self):
+        return self.student.metric
+
+    def saves(self):
+        """Options that save at every validation: fairseq keeps the best of what it saves.
+
+        Raises: ValueError if the user's options validate without saving, or not at all.
+        """
+        after = self._number("--validate-after-updates") or 0
+        if self.updates and after > self.updates:
+            raise ValueError(
+                f"--validate-after-updates {after}: a stage of {self.updates} updates would never "
+                "be validated: lower it"
+            )
+        self._check_divides("--save-interval", "--validate-interval", 1)
+        every = self._number("--validate-interval-updates") or 0
+        if every < 1:
+            return []
+        if self._number("--save-interval-updates") is None:
+            return ["--save-interval-updates", str(every), "--keep-interval-updates", "1"]
+        self._check_divides("--save-interval-updates", "--validate-interval-updates", every)
+        return []
+
+    def _check_divides(self, save, validate, default):
+        saved, validated = (self._number(flag) for flag in (save, validate))
+        saved, validated = default if saved is None else saved, validated or default
+        if saved < 1 or validated % saved:
+            raise ValueError(
+                f"{save} {saved}: the best of the validations, one every {validated} "
+                f"({validate}), would not always be saved: leave it out, or let it divide that"
+            )
+
+    def _number(self, flag):
+        """What a flag says, None without. Raises: ValueError if that is no number."""
+        value = value_of(flag, self.options)
+        try:
+            return None if value is None else int(value)
+        except ValueError:
+            raise ValueError(f"{flag} {value}: must be a number") from None
+
+    def _options(self):
+        """A learning rate that falls towards a last update reaches it at the stage's."""
+        options = list(self.options)
+        for i, word in enumerate(options):
+            if self.updates and word == "--total-num-update" and i + 1 < len(options):
+                options[i + 1] = str(self.updates)
+            elif self.updates and word.startswith("--total-num-update="):
+                options[i] = f"--total-num-update={self.updates}"
+        return options
+
+
+def stages_of(depths, updates, patience, options, later_options):
+    """The Stages of a schedule.
+
+    Args:
+        depths: two or more Students, as parse_schedule() returns them
+        updates: how many each stage has, a list of one number for all or of one for each; or None
+        patience: validations in a row without a gain that end a stage; or None
+        options: fairseq-train's, of all stages
+        later_options: and of those after the first, which win over these
+
+    Raises: ValueError if the numbers of updates and stages differ, or for options that the
+        schedule decides, or by which it would cut another checkpoint than the best.
+    """
+    steps = list(pairwise(depths))
+    updates = updates or [None]
+    if len(updates) == 1:
+        updates = updates * len(steps)
+    if len(updates) != len(steps):
+        raise ValueError(
+            f"--stage-updates {','.join(map(str, updates))}: the schedule has {len(steps)} stages: "
+            "write one number for all, or one for each"
+        )
+    refuse(_OURS, [*options, *later_options], "fairseq-train here: the schedule decides it")
+    stages = [
+        Stage(*step, number, patience, [*options, *(later_options if i else ())])
+        for i, (step, number) in enumerate(zip(steps, updates, strict=True))
+    ]
+    for stage in stages:
+        stage.saves()  # before the first one trains
+    return stages

@@ -1,0 +1,207 @@
+"""Layer importance through the checkpoints of a run, from files to a table.
+
+What is measured is defined in importance.py.
+"""
+
+import warnings
+from typing import NamedTuple, Optional
+
+import numpy as np
+import torch
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
+
+from ..checkpoints.checkpoint import Checkpoint
+from ..errors import CheckpointError, DataError
+from ..evaluation import data
+from ..files import write_table
+from ..progress import Progress
+from .importance import ALL, SIDES, groups, loss_without, numbers, part_importance
+
+BATCHES, MAX_TOKENS = 20, 4096  # by default
+_LEAST = 3  # layers, for a correlation to say anything
+
+
+class Row(NamedTuple):
+    """The importance of a layer, or of one of its sub-layers, at one checkpoint."""
+
+    checkpoint: str
+    updates: int
+    side: str
+    layer: int  # from 1
+    part: str
+    parameters: int
+    importance: float  # nats per target token
+    rank: int  # 1: the most important of its side, among the layers or the sub-layers of its kind
+    loss_change: Optional[float] = None  # nats per target token, when it is set to zero
+
+
+class Run(NamedTuple):
+    """What measure() finds."""
+
+    rows: list  # of Row, checkpoint by checkpoint
+    losses: list  # the checkpoints' L
+    sentences: int
+    tokens: int  # target tokens
+    too_long: int  # sentences of the split that no batch could take
+    copies: int  # checkpoints left out, for another holds the same state
+
+
+def of_checkpoint(path, folder, subset="valid", batches=BATCHES, max_tokens=MAX_TOKENS):
+    """The importance of every layer at one checkpoint, {(side, layer from 1): nats per token}.
+
+    Arguments and errors: see measure().
+    """
+    rows = measure([path], folder, subset, batches, max_tokens).rows
+    return {(row.side, row.layer): row.importance for row in rows}
+
+
+def measure(
+    paths,
+    folder,
+    subset="valid",
+    batches=BATCHES,
+    max_tokens=MAX_TOKENS,
+    sub_layers=False,
+    zeroing=False,
+):
+    """The importance of every layer through the checkpoints of a run, on a GPU if there is one.
+
+    Args:
+        paths: of checkpoints of fairseq Transformers, in any order
+        folder: of fairseq-preprocess
+        subset: train, valid, ...
+        batches, max_tokens: so many batches of at most so many tokens; see data.batches()
+        sub_layers: measure the sub-layers, too
+        zeroing: see also what each measured part's loss_without() is, at the last checkpoint
+
+    Returns: Run
+    Raises: ValueError if a checkpoint or the data can't be used, or the depths differ.
+    """
+    checkpoints = _in_order(paths, folder)
+    model, pair, dictionaries = _model(checkpoints[0][1], folder)
+    samples, too_long = data.batches(
+        *(folder, subset, pair, dictionaries),
+        longest=model.max_positions(),
+        count=batches,
+        max_tokens=max_tokens,
+    )
+    keys = [key for key in groups(model) if sub_layers or key[2] == ALL]
+    passes = len(checkpoints) + (len(keys) if zeroing else 0)
+    rows, losses = [], []
+    with (
+        Progress("importance", passes * len(samples)) as progress,
+        warnings.catch_warnings(action="ignore"),  # torch's, of masks as fairseq makes them
+    ):
+        for number, (updates, path) in enumerate(checkpoints, start=1):
+            model, *_ = _model(path, folder)
+            importance, loss = part_importance(model, progress.over(samples))
+            losses.append(loss)
+            changes = {}
+            if zeroing and number == len(checkpoints):
+                for key in keys:
+                    changes[key] = loss_without(model, progress.over(samples), key) - loss
+            sizes = {key: numbers(named) for key, named in groups(model).items()}
+            for key in keys:
+                side, _, part = key
+                like = [importance[k] for k in keys if (k[0], k[2]) == (side, part)]
+                rank = 1 + sum(value > importance[key] for value in like)
+                found = (sizes[key], importance[key], rank, changes.get(key))
+                rows.append(Row(str(path), updates, *key, *found))
+    padding = dictionaries[1].pad()
+    return Run(
+        rows,
+        losses,
+        sentences=sum(sample["nsentences"] for sample in samples),
+        tokens=sum(sample["target"].ne(padding).sum().item() for sample in samples),
+        too_long=too_long,
+        copies=len(paths) - len(checkpoints),
+    )
+
+
+def _in_order(paths, folder):
+    """[(number of updates, path)], rising, each number once. Raises: ValueError, see measure()."""
+    found, deep = {}, None
+    for path in sorted(paths, key=str):
+        checkpoint = Checkpoint.read(path).stock()
+        data.dictionaries(checkpoint, folder, data.languages(checkpoint, folder))
+        deep = deep or (checkpoint.layers, path)
+        if checkpoint.layers != deep[0]:
+            raise CheckpointError(
+                f"{path}: has {checkpoint.layers} layers and {deep[1]} has {deep[0]}: name the "
+                "checkpoints of one run"
+            )
+        updates, digest = checkpoint.updates, checkpoint.digest
+        first, same = found.setdefault(updates, (path, digest))
+        if digest != same:
+            raise CheckpointError(
+                f"{path}: has other weights than {first} after as many updates ({updates:,}): name "
+                "the checkpoints of one run"
+            )
+    return sorted((updates, path) for updates, (path, _) in found.items())
+
+
+def _model(path, folder):
+    """A checkpoint's model on the GPU, if there is one, and the languages and dictionaries."""
+    checkpoint = Checkpoint.read(path).stock()
+    pair = data.languages(checkpoint, folder)
+    dictionaries = data.dictionaries(checkpoint, folder, pair)
+    task = TranslationTask(TranslationConfig(), *dictionaries)
+    try:
+        # These save memory in training; here they would only take time.
+        model = checkpoint.build(task, checkpoint_activations=False, offload_activations=False)
+    except ValueError as error:  # embeddings that are shared, and dictionaries that differ
+        raise DataError(f"{folder}: does not fit {path}: {error}") from None
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.eval().to(device), pair, dictionaries
+
+
+def correlations(rows):
+    """How well the importance foretells the size of the loss change, among rows that have one.
+
+    Returns: a dictionary for each kind of part on the encoder's side, the decoder's, and both:
+        side, part, layers (how many rows), pearson and spearman; these are None if there are
+        fewer than three rows, or all values are equal.
+    """
+    found = []
+    rows = [row for row in rows if row.loss_change is not None]
+    for part in dict.fromkeys(row.part for row in rows):
+        for sides in (SIDES, *((side,) for side in SIDES)):
+            chosen = [row for row in rows if row.part == part and row.side in sides]
+            if len({row.side for row in chosen}) < len(sides):
+                continue  # the encoder has no cross-attention
+            values = np.array([[row.importance, abs(row.loss_change)] for row in chosen]).T
+            found.append(
+                {
+                    "side": sides[0] if len(sides) == 1 else "both",
+                    "part": part,
+                    "layers": len(chosen),
+                    "pearson": _correlation(values),
+                    "spearman": _correlation([_ranks(row) for row in values]),
+                }
+            )
+    return found
+
+
+def _correlation(values):
+    values = np.asarray(values)
+    if values.shape[-1] < _LEAST or (values == values[:, :1]).all(axis=1).any():
+        return None
+    return float(np.corrcoef(values)[0, 1])
+
+
+def _ranks(values):
+    """Equal values share the mean of their ranks."""
+    below = (values[:, None] > values).sum(axis=1)
+    return below + ((values[:, None] == values).sum(axis=1) + 1) / 2
+
+
+def write_tsv(rows, path):
+    """A line for each row; without zeroing, no column for the loss change.
+
+    Raises: OSError, with one line, if it can't be written.
+    """
+    table = [row._asdict() for row in rows]
+    if all(row.loss_change is None for row in rows):
+        for row in table:
+            del row["loss_change"]
+    write_table(table, path, delimiter="\t", lineterminator="\n")

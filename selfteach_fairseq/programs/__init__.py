@@ -1,0 +1,1 @@
+"""fairseq's commands as processes of their own: their options, output and logs."""

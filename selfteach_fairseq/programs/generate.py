@@ -1,0 +1,164 @@
+"""fairseq-generate over one checkpoint: what it says, sentence by sentence, and how fast."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from fairseq.dataclass.configs import CommonConfig, DatasetConfig, DistributedTrainingConfig
+from fairseq.tasks.translation import TranslationConfig
+
+from ..errors import ProcessError, one_line
+from ..progress import Progress
+from .options import of_generation
+from .process import child
+
+_SPEED = re.compile(
+    r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s "
+    r"\(([\d.]+) sentences/s, ([\d.]+) tokens/s\)"
+)
+# What a command says itself.
+_OURS = (
+    *("task", "source_lang", "target_lang", "path", "results_path", "gen_subset"),
+    *("beam", "lenpen", "nbest", "batch_size", "unnormalized"),
+)
+# What says which sentences there are, and in which languages: the settings of the data, but for
+# those of how a sentence is read, and for the general ones that they repeat.
+_OF_READING = ("num_workers", "data_buffer_size", "max_tokens", "truncate_source")
+_OF_DATA = {
+    field.name
+    for config in (TranslationConfig, DatasetConfig, DistributedTrainingConfig)
+    for field in fields(config)
+} - {*_OF_READING, *(field.name for field in fields(CommonConfig))}
+_PROGRESS = re.compile(r":\s+(\d+) / (\d+) wps=")
+
+
+def check_options(words, *further):
+    """What a user's options say to fairseq-generate, by its own names.
+
+    Raises: ValueError for one that the command decides (`further` are more of those), or that would
+        change what is compared.
+    """
+    said = of_generation(words)
+    for name in said:
+        flag = f"--{name.replace('_', '-')} is not for fairseq-generate here"
+        if name in (*_OURS, *further):
+            raise ValueError(f"{flag}: the command decides it, by its own options and the data")
+        if name in _OF_DATA or name == "score_reference":
+            raise ValueError(
+                f"{flag}: it changes the languages or the sentences, of which no record would tell:"
+                " make a data folder of them"
+            )
+    return said
+
+
+class Hypothesis(NamedTuple):
+    """A translation that beam search has ended."""
+
+    text: str
+    score: float  # as fairseq-generate prints it: log2 of the probability / length ** lenpen
+    length: int  # in tokens, the end of the sentence included
+
+
+class Output(NamedTuple):
+    """What fairseq-generate says, by the sentence's number in the data."""
+
+    hypotheses: dict  # of each sentence the list of its Hypothesis, the best one first
+    targets: dict  # texts, those of the data
+    speed: dict  # sentences, tokens and seconds, and how many of them a second
+
+    @property
+    def translations(self):
+        """Of each sentence the text of the best hypothesis."""
+        return {number: several[0].text for number, several in self.hypotheses.items()}
+
+
+@contextmanager
+def generating(checkpoint, data, pair):
+    """Gives a function generate(subset, options), which returns an Output.
+
+    It raises a ProcessError if fairseq-generate fails.
+
+    Args:
+        checkpoint: a Checkpoint that stock fairseq loads
+        data: folder of fairseq-preprocess
+        pair: languages, (source, target)
+    """
+    source, target = pair
+    options = [
+        *("--task", "translation", "--source-lang", source, "--target-lang", target),
+        # By default fairseq leaves out the last sentences, up to seven (its issue 5036).
+        *("--required-batch-size-multiple", "1"),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        # Not the file itself: fairseq would read other settings than Checkpoint, where a file has
+        # several, and take a colon in its path as the end of it.
+        checkpoint.write(Path(folder, "model.pt"))
+        Path(folder, "data").symlink_to(Path(data).absolute())
+        yield partial(_generate, folder, options)
+
+
+def _generate(folder, common, subset, options):
+    with tempfile.TemporaryDirectory(dir=folder) as results:
+        command = [sys.executable, "-m", "fairseq_cli.generate", f"{folder}/data"]
+        command += ["--gen-subset", subset, *common, *options]
+        command += ["--path", f"{folder}/model.pt", "--results-path", results]
+        log = _run([*command, "--log-format", "simple", "--log-interval", "1"])
+        output = Path(results) / f"generate-{subset}.txt"
+        text = output.read_text(encoding="utf-8") if output.is_file() else ""
+    speed = _SPEED.search(log) or _SPEED.search(text)  # which one depends on who set up logging
+    if not speed:
+        why = one_line(log.strip().split("\n")[-1])
+        raise ProcessError(f"fairseq-generate failed: {why}")
+
+    hypotheses, targets = _read(text)
+    if not hypotheses:
+        raise ProcessError("fairseq-generate wrote no translations: leave --quiet out")
+    sentences, tokens, seconds, per_second, tokens_per_second = speed.groups()
+    speed = {
+        "sentences": int(sentences.replace(",", "")),
+        "tokens": int(tokens.replace(",", "")),
+        "seconds": float(seconds),
+        "sentences_per_second": float(per_second),
+        "tokens_per_second": float(tokens_per_second),
+    }
+    return Output(hypotheses, targets, speed)
+
+
+def _read(text):
+    """Hypotheses and targets of what fairseq-generate prints: lines `D-NUMBER TAB SCORE TAB TEXT`,
+    each followed by `P-NUMBER TAB` and the score of every token."""
+    hypotheses, targets = {}, {}
+    for line in text.split("\n"):
+        kind, _, rest = line.partition("-")
+        if kind not in ("T", "D", "P") or "\t" not in rest:
+            continue
+        number, *score, said = rest.split("\t")
+        number = int(number)
+        if kind == "T":
+            targets[number] = said
+        elif kind == "D":
+            translation, translation_score = said, float(*score)
+        else:
+            found = Hypothesis(translation, translation_score, len(said.split()))
+            hypotheses.setdefault(number, []).append(found)
+    return hypotheses, targets
+
+
+def _run(command):
+    """Run fairseq-generate behind a progress bar; returns what it logged."""
+    log = []
+    with (
+        child(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process,
+        Progress("translating") as shown,
+    ):
+        for line in process.stderr:
+            log.append(line)
+            if progress := _PROGRESS.search(line):
+                shown.reach(int(progress[1]), int(progress[2]))
+    return "".join(log)

@@ -1,0 +1,1 @@
+"""One page of all that a folder of results has."""

@@ -1,0 +1,1 @@
+"""fairseq's translation task, and validation BLEU of students."""

@@ -1,0 +1,149 @@
+"""What `selfteach score` refuses before fairseq starts."""
+
+import json
+from argparse import Namespace
+
+import pytest
+import torch
+from tiny import build, checkpoint_of
+
+from selfteach_fairseq.cli import main
+from selfteach_fairseq.commands.score import _about
+from selfteach_fairseq.evaluation import score
+from selfteach_fairseq.evaluation.data import languages
+from selfteach_fairseq.programs.generate import Hypothesis, Output
+
+
+@pytest.fixture(scope="module")
+def state():
+    return checkpoint_of(build()[0])
+
+
+def saved(state, source, folder):
+    task = {**state["cfg"]["task"], "source_lang": source, "target_lang": "en"}
+    path = folder / "model.pt"
+    torch.save({**state, "cfg": {**state["cfg"], "task": task}}, path)
+    return str(path)
+
+
+TYPES = "".join(f"t{i} 1\n" for i in range(33)).encode()
+DICTIONARIES = {
+    "another size": (TYPES + b"more 1\n", "has 38 types and the checkpoint 37"),
+    "nothing": (b"", "has 4 types"),
+    "no counts": (TYPES.replace(b" 1", b""), "is no dictionary (Incorrect dictionary format"),
+    "text for a count": (TYPES.replace(b"t5 1", b"t5 x"), "is no dictionary"),
+    "the same twice": (TYPES + b"t5 1\n", "is no dictionary (Duplicate word"),
+    "not UTF-8": (TYPES.replace(b"t5", b"t\xff"), "is no dictionary (Incorrect encoding"),
+    "a byte order mark": (b"\xef\xbb\xbf" + TYPES, "begins with a byte order mark"),
+    "a line of 10 MB": (b"t" * 10_000_000, "is no dictionary"),
+}
+
+
+@pytest.mark.parametrize("content, message", DICTIONARIES.values(), ids=DICTIONARIES)
+def test_dictionaries_that_do_not_fit(state, tmp_path, capsys, content, message):
+    model = saved(state, "xx", tmp_path)
+    data = tmp_path / 'it\'s "data"'
+    data.mkdir()
+    for language, text in (("xx", TYPES), ("en", content)):
+        (data / f"dict.{language}.txt").write_bytes(text)
+    words = ["score", model, str(data), "-o", str(tmp_path / "o.json")]
+    assert main(words) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{data}/dict.en.txt: {message}" in line
+
+
+@pytest.mark.parametrize("language", [5, ["xx"], "../xx", "@x", ".x", "x\ny", "-x", ""])
+def test_languages_that_are_none(state, tmp_path, capsys, language):
+    model = saved(state, language, tmp_path)
+    for name in ("dict.en.txt", "dict.5.txt", "dict.-x.txt"):
+        (tmp_path / name).write_bytes(TYPES)
+    assert main(["score", model, str(tmp_path), "-o", "o.json"]) == 1
+    assert "has no dict.*.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["score", "distil", "importance"])
+def test_a_task_with_language_tokens_is_named(state, tmp_path, capsys, command):
+    """Its dictionaries have more types than the data's, which is the folder it was trained on."""
+    state["cfg"]["task"].update(_name="translation_multi_simple_epoch", lang_pairs="xx-en")
+    torch.save(state, tmp_path / "model.pt")
+    (tmp_path / "dict.xx.txt").write_bytes(TYPES.replace(b"t32 1\n", b""))
+    (tmp_path / "dict.en.txt").write_bytes(TYPES.replace(b"t32 1\n", b""))
+    model, data = str(tmp_path / "model.pt"), str(tmp_path)
+    words = [data, "--path", model] if command == "importance" else [model, data]
+    assert main([command, *words, "-o", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "of --task translation_multi_simple_epoch, which puts language tokens into" in line
+
+
+def test_the_length_penalty_is_the_best_on_validation_text():
+    words = [f"a b c d e f{i}" for i in range(6)]
+    asked = []
+
+    def generate(subset, options):
+        asked.append((subset, options))
+        # 6 tokens of -1 a token or 2 of -2: the better one a token is the worse one in all.
+        both = [Hypothesis("x", -4.0, 2), Hypothesis("", -6.0, 6)]
+        said = {i: [both[0], both[1]._replace(text=text)] for i, text in enumerate(words)}
+        return Output(said, dict(enumerate(words)), {})
+
+    best, noted = score._choose([0.2, 1.0, 1.4], generate, 5, "13a", ["--beam", "5"])
+    assert best == 1.0 and noted["lenpen_of"] == "0.2,1.0,1.4" and noted["lenpen_valid_bleu"] > 99
+    assert asked == [("valid", ["--lenpen", "0", "--nbest", "5", "--beam", "5"])]
+    assert score._choose([0.2, 0.3], generate, 5, "13a", [])[1]["lenpen_valid_bleu"] == 0
+    assert score._choose([0.8], None, 5, "13a", []) == (0.8, {})
+
+
+def test_the_length_penalty_is_chosen_by_the_tokens_that_are_scored():
+    """Of sentences without spaces 13a makes a token each, and all penalties would be worth 0."""
+    sentences = [f"我们今天去看{word}的房子。" for word in ("他", "老师", "朋友")]
+
+    def generate(subset, options):
+        said = [[Hypothesis(s[1:5], -2.0, 2), Hypothesis(s[:-1], -9.0, 9)] for s in sentences]
+        return Output(dict(enumerate(said)), dict(enumerate(sentences)), {})
+
+    best, noted = score._choose([0.5, 1.5], generate, 5, "zh", [])
+    assert best == 1.5 and noted["lenpen_valid_bleu"] > 85
+    best, noted = score._choose([0.5, 1.5], generate, 5, "13a", [])
+    assert (best, noted["lenpen_valid_bleu"]) == (0.5, 0)
+
+
+def test_a_search_without_targets_chooses_nothing():
+    def generate(subset, options):
+        return Output({0: [Hypothesis("a", -2.0, 2)]}, {}, {})
+
+    with pytest.raises(ValueError, match="the references are empty"):
+        score._choose([0.5, 1.5], generate, 5, "13a", [])
+
+
+@pytest.mark.parametrize("code", ["sr@latin", "ca@valencia", "zh_CN.GB18030", "zh-Hant", "x"])
+def test_languages_are_named_as_locales_are(tmp_path, code):
+    for language in (code, "en"):
+        (tmp_path / f"dict.{language}.txt").write_bytes(TYPES)
+    assert languages({"source_lang": code, "target_lang": "en"}, tmp_path) == (code, "en")
+
+
+def test_the_hardware_is_what_translates(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    assert score.hardware() == "a GPU"
+    assert score.hardware(cpu=True).endswith(" threads")
+
+
+def test_what_is_no_list_of_length_penalties(capsys):
+    with pytest.raises(SystemExit):
+        main(["score", "model.pt", "data", "-o", "o.json", "--lenpen", "1 2"])
+    assert "'1 2': write 1, or several: 0.6,1,1.4" in capsys.readouterr().err
+
+
+def test_the_costs_of_a_student_and_its_teacher_are_added_up(tmp_path):
+    costs = [(10, 300, "GPU"), (20, 200, "GPU"), (5, 900, "resident set")]
+    paths = []
+    for number, values in enumerate(costs):
+        keys = ("training_seconds", "peak_memory_bytes", "peak_memory_of")
+        paths.append(tmp_path / f"{number}.json")
+        paths[-1].write_text(json.dumps(dict(zip(keys, values, strict=True))))
+    found = _about(Namespace(about=["seed=1"], cost=paths))
+    assert found == {
+        **{"seed": "1", "training_seconds": 35},
+        **{"peak_memory_bytes": 300, "peak_memory_of": "GPU"},
+    }

@@ -1,0 +1,73 @@
+"""What an installation gets: the packages it imports, and the files that aren't Python."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import ROOT
+from packaging.specifiers import SpecifierSet
+
+from selfteach_fairseq.report import page
+
+FOLDERS = ("selfteach_fairseq", "recipes", "benchmarks", "tests")
+OWN = {"selfteach_fairseq"} | {p.stem for folder in FOLDERS for p in ROOT.glob(f"{folder}/**/*.py")}
+
+
+def argument(name):
+    """An argument of setup() in setup.py."""
+    call = ast.parse((ROOT / "setup.py").read_text()).body[-1].value
+    return ast.literal_eval(next(word.value for word in call.keywords if word.arg == name))
+
+
+def declared(extra=None):
+    """The modules of the packages that an installation has, by setup.py."""
+    packages = argument("install_requires") + argument("extras_require").get(extra, [])
+    names = [re.match(r"[\w-]+", package)[0] for package in packages]
+    return {{"ve-fairseq": "fairseq", "pyyaml": "yaml"}.get(name, name) for name in names}
+
+
+def imported(folder, nodes=ast.walk):
+    """The modules of others that the files in a folder import."""
+    for path in folder.rglob("*.py"):
+        for node in nodes(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            else:
+                continue
+            yield from {name.partition(".")[0] for name in names} - sys.stdlib_module_names - OWN
+
+
+@pytest.mark.parametrize(
+    "folder, extra",
+    [("selfteach_fairseq", "plot"), ("recipes", None), ("benchmarks", "dev"), ("tests", "dev")],
+)
+def test_every_imported_package_is_declared(folder, extra):
+    assert set(imported(ROOT / folder)) <= declared(extra)
+
+
+def test_only_functions_import_what_an_extra_installs():
+    assert set(imported(ROOT / "selfteach_fairseq", ast.iter_child_nodes)) <= declared()
+
+
+def test_the_page_s_template_is_installed(tmp_path):
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_py", "--build-lib", tmp_path],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    assert (tmp_path / page.TEMPLATE.relative_to(ROOT)).read_bytes() == page.TEMPLATE.read_bytes()
+
+
+def test_ci_runs_on_every_python_that_is_supported():
+    (job,) = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"].values()
+    supported = SpecifierSet(argument("python_requires"))
+    assert job["strategy"]["matrix"]["python"] == [
+        version for minor in range(40) if (version := f"3.{minor}") in supported
+    ]
+    assert job["steps"][-1] == {"run": ".ci/run"}
