@@ -147,11 +147,12 @@ class Layers(NamedTuple):
 def layers_of_metric(name: str) -> Layers | None:
     """The student whose validation loss has this name; None if it is another figure's."""
     found = _METRIC.fullmatch(name)
+    written = found[1].replace("_", "+") if found else ""
     try:
-        written = found[1].replace("_", "+") if found else ""
-        return Layers.parse(written, encoder_only="x" not in written)
+        layers = Layers.parse(written)
     except ValueError:
         return None
+    return layers if str(layers) == written else None
 
 
 def parse_students(specs: str) -> tuple[Layers, ...]:
