@@ -67,4 +67,4 @@ def test_public_functions_have_type_hints(path):
         untyped = [
             a.arg for a in arguments if a and not a.annotation and a.arg not in ("self", "cls")
         ]
-        assert function.returns is not None and not untyped, (function.name, untyped)
+        assert function.returns and not set(untyped) - {"self", "cls"}, (function.name, untyped)
