@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import methods
+from depths import parse_depth
 from plan import runs_of_system, systems
-from settings import Machine, Settings, SettingsError, parse_depth, read
+from settings import Machine, Settings, SettingsError, read
 
 NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
 PRECISIONS = ("fp32", "fp16", "bf16")

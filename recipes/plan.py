@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 import methods
+from depths import evenly, sides, smaller
 from methods import Method
-from settings import Settings, parse_depth
+from settings import Settings
 
 
 class Run(NamedTuple):
@@ -159,27 +160,6 @@ def runs_of_system(settings: Settings, system: str) -> list[Run]:
     return [Run(settings, system, method, seed, depths, students) for seed in settings.seeds]
 
 
-def smaller(students: tuple[str, ...], depth: str, strict: bool) -> tuple[str, ...]:
-    """The students that are smaller than a model.
-
-    Raises: ValueError if one has more layers than the model, if `strict`.
-    """
-    found = []
-    for student in students:
-        try:
-            parse_depth(student).within(parse_depth(depth))
-        except ValueError:
-            if strict:
-                raise ValueError(
-                    f'STUDENTS="{" ".join(students)}": a model of LAYERS={depth} has no student of '
-                    f"{student} layers"
-                ) from None
-            continue
-        if sides(student) != sides(depth):
-            found.append(student)
-    return tuple(found)
-
-
 def one_by_one(settings: Settings) -> tuple[str, ...]:
     """The depths from the full model's down to the smallest student's: 6, 5, 4, 3."""
     written = (settings.layers, *settings.students)
@@ -191,14 +171,3 @@ def one_by_one(settings: Settings) -> tuple[str, ...]:
             f"{' '.join(settings.students)}: say gradual@6x6-6x4-6x3"
         )
     return tuple(str(depth) for depth in range(first, min(others) - 1, -1))
-
-
-def sides(depth: str) -> tuple[int, int]:
-    """How many encoder and decoder layers."""
-    encoder, decoder = parse_depth(depth).counts
-    return encoder, decoder
-
-
-def evenly(layers: int, kept: int) -> list[int]:
-    """The numbers of so many of the layers, evenly spread: of 6 and 3, 0, 2 and 4."""
-    return [number * layers // kept for number in range(kept)]

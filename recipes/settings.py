@@ -2,16 +2,10 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 RECIPES = Path(__file__).absolute().parent
-# Not by its package, which would import fairseq: that takes five seconds.
-sys.path.append(str(RECIPES.parent / "selfteach_fairseq"))
-
-from layers import Layers  # noqa: E402
-
 _READ = """
 source "$1" "$2" >/dev/null
 for name in "${@:3}"; do declare -n value=$name; printf '%s\\0' "${value[*]}"; done
@@ -81,14 +75,3 @@ def read(corpus: str) -> Settings:
         if kind == tuple[str, ...]
     }
     return Settings(**values, **lists)
-
-
-def parse_depth(word: str) -> Layers:
-    """The depth of a model, such as 3 or 6x3.
-
-    Raises: ValueError if it is none.
-    """
-    depth = Layers.parse(word)
-    if not depth.are_first or 0 in depth.counts:
-        raise ValueError(f"'{word}' is no depth")
-    return depth

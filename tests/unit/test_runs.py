@@ -178,6 +178,18 @@ def test_all_that_is_wrong_is_said_at_once_before_anything_runs(tmp_path):
     assert len(lines) == len(SAID)
 
 
+def test_a_setting_as_an_argument():
+    command = [ROOT / "recipes/truncate.sh", "multi30k-de", "METHOD=magic", "MULTI30K_DIR=x"]
+    result = subprocess.run(
+        command,
+        env={**ENVIRONMENT, "METHOD": "plain", "PATH": f"{PYTHONS}:{ENVIRONMENT['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1 and result.stderr.count("\n") == 1
+    assert "METHOD=magic: there is no recipes/methods/magic.flags" in result.stderr
+
+
 def faults_of_training(gpus, corpus="multi30k-de", **environment):
     machine = Machine(**environment)
     return list(check.faults_of_training(settings.read(corpus), machine, lambda: gpus))

@@ -155,6 +155,17 @@ def test_what_the_first_release_began_goes_on(released):
     assert released().count("finished already, kept") == 3
 
 
+def test_another_machine_takes_part_and_keeps_no_account(run):
+    followed = MODEL.replace("stage model", "follow 1 model")
+    run()
+    assert run(followed).count("== model: finished already, kept") == 1
+    (run.folder / "work/.stages/model.done").unlink()
+    assert run(followed) == ""
+    assert (run.folder / "work/model/last.pt").read_text() == "WORDS\nWORDS\n"
+    assert not (run.folder / "work/.stages/model.done").exists()
+    assert (run.folder / "work/logs/model.node1.log").exists()
+
+
 def test_an_input_that_is_missing_is_named(run):
     (run.folder / "input").unlink()
     assert "a project/input: no such file" in run(TEXT, code=1)
