@@ -6,7 +6,7 @@
 # make importance-multi30k-de  what each layer weighs through training, plain and self-taught: an hour
 # make compare-multi30k  self-teaching against training each size, on all of Multi30k: 2 1/2 hours
 # make compare-scarce    all methods, three seeds, on 10,000 pairs: 4 hours (both with significance)
-# make study             one setting after the other, on 10,000 pairs: 4 hours, by estimate
+# make study             one setting after the other, on 10,000 pairs: 3 hours, by estimate
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make bench         what it costs: time, memory, decoding speed (about 20 minutes on 2 cores)
 # make test          the tests, and the linter (about 10 minutes on 2 cores)

@@ -6,24 +6,15 @@
 #   LENPENS   length penalties, of which each model has the best one on validation text
 # Finished stages are kept, also those of `make CORPUS`. Leaves compare.md, and in compare.csv each
 # system's test against the model of its size that was trained from scratch, seed by seed.
-chosen=${METHOD:-}
-export SEEDS=${SEEDS:-1 2 3} LENPENS=${LENPENS:-0.6 1 1.4 1.8}
+set -- "${1:-}" METHOD="${METHOD:-all}" SEEDS="${SEEDS:-1 2 3}" \
+    LENPENS="${LENPENS:-0.6 1 1.4 1.8}" "${@:2}"
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# at_students METHOD: METHOD@3 METHOD@2
-at_students() {
-    local student
-    for student in $students; do echo "$1@$student"; done
-}
-if [[ ! $chosen ]]; then
-    methods="plain $(at_students plain) layerdrop $(at_students word-kd) $(at_students seq-kd)"
-    methods+=" r-drop deep-supervision selfteach"
-    methods=${methods//$'\n'/ }
-fi
-export METHOD=$methods
-"$recipes/run.sh" "$corpus"
+"$recipes/run.sh" "$@"
 
-for_each_run add_records
+list=$(runs --cuts name depth)
+records=()
+while IFS="|" read -r name depth; do records+=("$scores/$name-$depth.json"); done <<<"$list"
 tested=$(selfteach significance "${records[@]}" --references "$work/text/test.$target" \
     --csv "$work/compare.csv")
 printf '\n%s\n' "$tested"

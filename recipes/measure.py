@@ -37,7 +37,9 @@ def main(cost, dashes, *command):
     if least_free is not None:
         record = {"peak_memory_bytes": _taken(least_free), "peak_memory_of": "GPU"}
     record["training_seconds"] = _training_seconds(Path(cost).parent)
-    if "follows" not in os.environ:  # the first machine's stands for all
+    if (
+        os.environ.get("PET_NODE_RANK", "0") == "0"
+    ):  # torchrun's: the first machine's stands for all
         fresh = Path(f"{cost}.new")
         fresh.write_text(json.dumps(record) + "\n", encoding="utf-8")
         fresh.replace(cost)

@@ -2,6 +2,7 @@
 # Text, subwords and binary data of a corpus: recipes/prepare.sh CORPUS
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+python "$recipes/check.py" "$corpus"
 stage text "$work/text" "${text_inputs[@]}" -- "${text[@]}" --out "$work/text"
 stage subwords "$work/pieces" text "$recipes/subwords.py" -- \
     python "$recipes/subwords.py" "$work/text" "$source" "$target" --types "$types" \

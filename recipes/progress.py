@@ -7,10 +7,12 @@ import re
 import signal
 import sys
 
+from depths import layers_of_metric
+
 TRAINING = re.compile(r"train_inner \| epoch (\d+).* loss=([\d.]+).*num_updates=(\d+).*wall=(\d+)")
 VALIDATION = re.compile(r"valid \| epoch (\d+) .* num_updates (\d+)")
 FIGURES = re.compile(r"(nll_loss|kl|student_\w+?_nll_loss) ([\d.]+)")
-NAMES = {"nll_loss": "full", "kl": "KL"}
+NAMES = {"nll_loss": "full", "kl": "KL"}  # of students: their layers
 # What fairseq's tools and sentencepiece say to themselves.
 CHATTER = re.compile(r"^(\d{4}-\d\d-\d\d |INFO:|DEBUG:|\s|\S+\.cc\(\d+\) LOG|\)?$)")
 
@@ -23,7 +25,7 @@ def line_for_people(line):
         return f"   epoch {int(epoch)}, update {updates}: loss {loss}, {minutes} min"
     if match := VALIDATION.search(line):
         figures = (
-            f"{NAMES.get(name) or name.removesuffix('_nll_loss').replace('_', ' ')} {value}"
+            f"{NAMES.get(name) or f'student {layers_of_metric(name)}'} {value}"
             for name, value in FIGURES.findall(line)
         )
         return f"   validation after epoch {int(match[1])}, bits per token: {', '.join(figures)}"

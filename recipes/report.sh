@@ -3,37 +3,38 @@
 # that the folder has, report.html: recipes/report.sh CORPUS
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-for_each_run add_records
-for record in "${records[@]}"; do
+list=$(runs --cuts name depth)
+records=() stages=()
+while IFS="|" read -r name depth; do
+    record=$scores/$name-$depth.json
     if [[ ! -f $record ]]; then fail "${record#"$root"/} is missing: run recipes/score.sh $corpus"; fi
-    name=${record##*/}
-    check_finished "score-${name%.json}$tuned" report
-done
+    records+=("$record") stages+=("score-$name-$depth$tuned")
+done <<<"$list"
+python "$recipes/stages.py" check "$work" report "${stages[@]}"
 
-# put_aside STAGE PATH...: what it has left, if that is of text or pieces that were made anew since:
-# the page compares all that the folder has.
+# The page compares all that the folder has: so what was made of earlier text or pieces goes aside.
 put_aside() {
-    local path folder=${2%/*}/old
-    if ! stale "$1"; then return; fi
-    echo "== ${2#"$root"/} is of what has been made anew since: put aside in ${folder#"$root"/}"
-    mkdir -p "$folder"; shift
+    local path folder=${1%/*}/old
+    if [[ ! -e $1 ]]; then return; fi
+    echo "== ${1#"$root"/} is of what has been made anew since: put aside in ${folder#"$root"/}"
+    mkdir -p "$folder"
     for path in "$@"; do
         rm -rf "$folder/${path##*/}"
         if [[ -e $path ]]; then mv "$path" "$folder"; fi
     done
 }
-for record in "$scores"/*.json; do
-    name=${record##*/} name=${name%.json}
-    put_aside "score-$name$tuned" "$record" "$scores/$name.hyp.txt"
+list=$(python "$recipes/stages.py" stale "$work")
+for stage in $list; do
+    name=${stage#*-}
+    case $stage in
+        score-*"$tuned") put_aside "$scores/${name%"$tuned"}".{json,hyp.txt} ;;
+        train-*) put_aside "$work/logs/$stage.log" ;;
+        importance-*) put_aside "$work/$stage" ;;
+    esac
 done
-for log in "$work"/logs/train-*.log; do
-    name=${log##*/}
-    put_aside "${name%.log}" "$log"
-done
-for pictures in "$work"/importance-*; do put_aside "${pictures##*/}" "$pictures"; done
 
 shown=()
-if [[ ${sentences:-} ]]; then shown=(--sentences "$sentences" --source "$work/text/test.$source"); fi
+if [[ $sentences ]]; then shown=(--sentences "$sentences" --source "$work/text/test.$source"); fi
 
 echo
 {

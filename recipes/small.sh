@@ -1,13 +1,6 @@
 # A model for a CPU, instead of a corpus' own: SETTINGS=recipes/small.sh make iwslt14-fa
-types=4000 layers=4 students=2 needs_gpu= updates=2500
-model=(
-    --arch transformer_selfteach_tiny
-    --encoder-embed-dim 128 --decoder-embed-dim 128
-    --encoder-ffn-embed-dim 256 --decoder-ffn-embed-dim 256
-    --encoder-attention-heads 4 --decoder-attention-heads 4
-    --encoder-normalize-before --decoder-normalize-before
-    --share-all-embeddings
-)
+source "$recipes/tiny.sh"
+types=4000 students=2 needs_gpu= updates=2500
 training=(
     --label-smoothing 0.1 --dropout 0.1
     --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 1

@@ -10,16 +10,9 @@ text=(python "$recipes/corpora/multi30k.py" "$source" "$target"
     --download-dir "$root/work/download/multi30k")
 text_inputs=("$recipes"/corpora/{multi30k,text}.py)
 
-types=4000 layers=4 students="3 2" methods="selfteach plain"
+source "$recipes/tiny.sh"
+types=4000 students="3 2" methods="selfteach plain"
 updates=3600
-model=(
-    --arch transformer_selfteach_tiny
-    --encoder-embed-dim 128 --decoder-embed-dim 128
-    --encoder-ffn-embed-dim 256 --decoder-ffn-embed-dim 256
-    --encoder-attention-heads 4 --decoder-attention-heads 4
-    --encoder-normalize-before --decoder-normalize-before
-    --share-all-embeddings
-)
 training=(
     --label-smoothing 0.1 --dropout 0.1
     --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 1

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import re
+import signal
 import socket
 import time
 import zipfile
@@ -128,6 +130,7 @@ def test_a_second_run_in_the_same_folder_is_refused(project):
     for line in first.stdout:
         if line.startswith("== binarise"):
             break
+    os.killpg(first.pid, signal.SIGSTOP)
     assert "another run is at binarise in" in project.finish("bitext-mine", code=1)
     kill(first)
 

@@ -22,6 +22,22 @@ MODEL = """stage model "$work/model" data -- \\
     bash -c 'mkdir -p "$0/model"; cat "$0/data" >>"$0/model/last.pt"' "$work"
 """
 ALL = TEXT + DATA + MODEL
+# What the recipes of the first release note of these three: key, and digest of what is left.
+RELEASED = {
+    "text": (
+        "7a322c04ea76df7ccfd095a658f9ab23d111c3a2755a326374273a2002053b6e",
+        "54096a290fcfae2b37cdbd106ea0bb76fa23e44160addaa5e5327a0d1c396c09",
+    ),
+    "data": (
+        "b16672efa79201f28ef4c6627fcd58d911b14b63148362755222dde628aa4234",
+        "67cf9f475f86fb7d0d345adf273fcf9784a22c174ad6cc7219b368b3b55fce2f",
+    ),
+    "model": (
+        "af81009e459a5fe67f6df61435c3805f37cbe4ee3d7e892d7edd1af14b24e4e3",
+        "b2fc1febdca4133877dfeb114ed77e965217ae3132990711d925b45c826c4ca9",
+    ),
+}
+NEEDED = {"text": None, "data": "text", "model": "data"}
 
 
 @pytest.fixture
@@ -99,6 +115,60 @@ def test_an_interrupted_stage_goes_on_with_what_is_there(run):
     (run.folder / "work/.stages/model.done").unlink()
     assert "== model: goes on" in run(MODEL)
     assert (run.folder / "work/model/last.pt").read_text() == "WORDS\nWORDS\n"
+
+
+@pytest.fixture
+def released(run):
+    """The folder as the recipes of the first release have left it."""
+    work = run.folder / "work"
+    for folder in (".stages", "text", "model", "logs"):
+        (work / folder).mkdir(parents=True)
+    (work / "text/input").write_text("words\n")
+    for path in ("data", "model/last.pt"):
+        (work / path).write_text("WORDS\n")
+    (work / ".stages/corpus").write_text("made-up\n")
+    for name, (key, digest) in RELEASED.items():
+        before = NEEDED[name]
+        after = f"{before} {RELEASED[before][1]}\n" if before else ""
+        for end, content in {"begun": key, "done": f"{key} {digest}", "lock": ""}.items():
+            (work / f".stages/{name}.{end}").write_text(content and content + "\n")
+        (work / f".stages/{name}.after").write_text(after)
+    return run
+
+
+def test_finished_work_of_the_first_release_is_kept(released):
+    assert released().count("finished already, kept") == 3
+
+
+def test_what_the_first_release_made_of_other_text_is_made_anew(released):
+    (released.folder / "input").write_text("WORDS\n")
+    output = released()
+    for name in ("text", "data"):
+        assert f"== {name}: its settings or inputs have changed, starts anew" in output
+    assert "== model: finished already, kept" in output
+
+
+def test_what_the_first_release_began_goes_on(released):
+    (released.folder / "work/.stages/model.done").unlink()
+    assert "== model: goes on" in released()
+    assert (released.folder / "work/model/last.pt").read_text() == "WORDS\nWORDS\n"
+    assert released().count("finished already, kept") == 3
+
+
+def test_another_machine_takes_part_and_keeps_no_account(run):
+    followed = MODEL.replace("stage model", "follow 1 model")
+    run()
+    assert run(followed).count("== model: finished already, kept") == 1
+    (run.folder / "work/.stages/model.done").unlink()
+    assert run(followed) == ""
+    assert (run.folder / "work/model/last.pt").read_text() == "WORDS\nWORDS\n"
+    assert not (run.folder / "work/.stages/model.done").exists()
+    assert (run.folder / "work/logs/model.node1.log").exists()
+
+
+def test_an_input_that_is_missing_is_named(run):
+    (run.folder / "input").unlink()
+    assert "a project/input: no such file" in run(TEXT, code=1)
 
 
 def test_settings_are_looked_at_before_anything_runs(tmp_path):

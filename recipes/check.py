@@ -1,0 +1,163 @@
+"""Says all that is wrong with a corpus' settings at once: recipes/check.py CORPUS [STAGE...]
+
+What a training asks of the machine is looked at if `train` is among the stages.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import methods
+from depths import parse_depth
+from plan import runs_of_system, systems
+from settings import Machine, Settings, SettingsError, read
+
+NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
+PRECISIONS = ("fp32", "fp16", "bf16")
+
+
+def faults(settings: Settings, machine: Machine) -> Iterator[str]:
+    """What is wrong with settings and environment, whatever the machine: a line each."""
+    yield from _of_the_folder(settings)
+    depths = (settings.layers, *settings.students)
+    wrong = [word for word in depths if not _is_depth(word)]
+    for word in wrong:
+        yield (
+            f"'{word}' is no depth: write LAYERS and STUDENTS as 3 or 6x3, several with spaces "
+            "between"
+        )
+    yield from _of_methods(settings, depths_are_right=not wrong)
+    if settings.normalization not in NORMALIZATIONS:
+        yield (
+            f"SPM_NORMALIZATION={settings.normalization}: choose identity, which leaves the text "
+            "as it is, nfkc, nmt_nfkc, nfkc_cf or nmt_nfkc_cf"
+        )
+    for word in (settings.types, *settings.seeds, settings.average):
+        if not _is_number(word):
+            yield f"TYPES, SEEDS, AVERAGE: '{word}' is no number"
+    if settings.updates and not _is_number(settings.updates):
+        yield f"updates: '{settings.updates}' is no number"
+    for word in settings.lenpens:
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", word):
+            yield f"LENPENS: '{word}' is no number"
+    yield from _of_the_environment(machine)
+
+
+def faults_of_training(
+    settings: Settings, machine: Machine, count_gpus: Callable[[], int]
+) -> Iterator[str]:
+    """What this machine lacks for the training."""
+    if int(machine.nnodes) > 1 and not (machine.node_rank and machine.master_addr):
+        yield (
+            f"NNODES={machine.nnodes}: say NODE_RANK, the number of this machine from 0, and "
+            "MASTER_ADDR"
+        )
+    wants_gpu = settings.needs_gpu and machine.cpu != "1"
+    if not (wants_gpu or machine.precision != "fp32" or machine.workers > 1):
+        return
+    gpus = count_gpus()
+    if wants_gpu and gpus == 0:
+        yield (
+            f"there is no GPU, and on a CPU {settings.corpus} trains for days. Say CPU=1 to do it "
+            "all the same, or SETTINGS=recipes/small.sh for a small model"
+        )
+    if machine.precision != "fp32" and gpus == 0:
+        yield f"PRECISION={machine.precision} needs a GPU"
+    if 0 < gpus < int(machine.nproc_per_node):
+        yield f"NPROC_PER_NODE={machine.nproc_per_node}: this machine has {gpus} GPUs"
+    if (
+        any(system.partition("@")[0] == methods.GRADUAL for system in settings.methods)
+        and machine.workers > 1
+        and (gpus == 0 or int(machine.nnodes) > 1)
+    ):
+        yield "METHOD=gradual trains on one machine, and with several workers on its GPUs only"
+
+
+def count_gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _of_the_folder(settings: Settings) -> Iterator[str]:
+    work = settings.work
+    if set(work) & set("],:*?["):
+        yield (
+            f"WORK={work}: to fairseq or the shell one of , : * ? [ ] is no part of a name: choose "
+            "another"
+        )
+    owner = Path(work, ".stages", "corpus")
+    if owner.is_file() and (name := owner.read_text().rstrip("\n")) != settings.corpus:
+        yield f"{work} is for {name}: choose another WORK for {settings.corpus}"
+
+
+def _of_methods(settings: Settings, depths_are_right: bool) -> Iterator[str]:
+    if not settings.methods or not settings.seeds:
+        yield "METHOD, SEEDS: name one at least"
+    found = []
+    for system in systems(settings):
+        name, at, depth = system.partition("@")
+        depths = depth.split("-")
+        if name == methods.GRADUAL:
+            right = not at or (len(depths) > 1 and all(map(_is_depth, depths)))
+            usage = "gradual, or gradual@6-5-4-3 for these depths"
+        else:
+            right = not at or _is_depth(depth)
+            usage = "plain, or plain@3 for one of 3 layers"
+        if not right or not re.fullmatch(r"[^@|/]+", name):
+            found.append(f"METHOD={system}: write {usage}")
+            continue
+        try:
+            methods.find(name, settings.family)
+            if depths_are_right:
+                runs_of_system(settings, system)
+        except ValueError as error:
+            found.append(str(error))
+        if name == methods.GRADUAL and settings.average not in ("", "0"):
+            found.append(
+                f"AVERAGE={settings.average}: METHOD=gradual goes on from the best checkpoint"
+            )
+    yield from dict.fromkeys(found)  # each once
+
+
+def _of_the_environment(machine: Machine) -> Iterator[str]:
+    if machine.precision not in PRECISIONS:
+        yield f"PRECISION={machine.precision}: choose fp32, fp16 or bf16"
+    for name in ("keep_every", "nproc_per_node", "nnodes", "node_rank"):
+        word = getattr(machine, name)
+        if word and not _is_number(word):
+            yield f"{name.upper()}: '{word}' is no number"
+
+
+def _is_depth(word: str) -> bool:
+    try:
+        parse_depth(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_number(word: str) -> bool:
+    return bool(re.fullmatch(r"[0-9]+", word))
+
+
+def refuse_faults(settings: Settings, trains: bool = False) -> None:
+    """Raises: SettingsError with all that is wrong."""
+    machine = Machine.from_environment()
+    found = list(faults(settings, machine))
+    if trains and not found:
+        found = list(faults_of_training(settings, machine, count_gpus))
+    if found:
+        raise SettingsError("\n".join(f"recipes: {fault}" for fault in found))
+
+
+def main(corpus: str, *stages: str) -> None:
+    refuse_faults(read(corpus), trains="train" in stages)
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None

@@ -1,0 +1,173 @@
+"""Which runs a corpus' settings ask for, and what is cut out of each: Run, Cut."""
+
+from typing import NamedTuple
+
+import methods
+from depths import evenly, sides, smaller
+from methods import Method
+from settings import Settings
+
+
+class Run(NamedTuple):
+    """One training: a method at a depth, with a seed."""
+
+    settings: Settings
+    system: str  # as METHOD names it: plain@3
+    method: Method
+    seed: str
+    depths: tuple[str, ...]  # of the model; of a schedule, those it goes through
+    students: tuple[str, ...]  # smaller ones that are trained with it, or only cut out
+
+    @property
+    def name(self) -> str:
+        return f"{self.system}-seed{self.seed}"
+
+    @property
+    def is_schedule(self) -> bool:
+        return len(self.depths) > 1
+
+    @property
+    def smaller(self) -> tuple[str, ...]:
+        """The depths of the models that are cut out of it, besides its own."""
+        return (*self.depths[1:], *self.students)
+
+    @property
+    def cuts(self) -> list["Cut"]:
+        return [Cut(self, depth) for depth in (self.depths[0], *self.smaller)]
+
+    @property
+    def teacher(self) -> str:
+        """The run that it learns from."""
+        return f"{methods.TEACHER}-seed{self.seed}" if self.method.has_teacher else ""
+
+    @property
+    def data(self) -> str:
+        """The folder that it trains on."""
+        return f"translated-seed{self.seed}" if self.method.trains_on_translations else "data"
+
+    def columns(self) -> dict[str, str]:
+        encoder, decoder = sides(self.depths[0])
+        teacher = f"{self.teacher}-{self.settings.layers}" if self.teacher else ""
+        return {
+            "name": self.name,
+            "system": self.system,
+            "method": self.method.name,
+            "seed": self.seed,
+            "schedule": ",".join(self.depths) if self.is_schedule else "",
+            "encoder": str(encoder),
+            "decoder": str(decoder),
+            "budget": self._budget(),
+            "teacher": teacher,  # the model cut out of the teacher's run
+            "data": self.data,
+            "needs": self._needs(teacher),  # stages
+            "costs": " ".join(self._costs()),  # the folders whose cost is its own
+            "cuts": " ".join(cut.depth for cut in self.cuts),
+            "flags": " ".join(self._flags()),
+        }
+
+    def _budget(self) -> str:
+        if not self.settings.updates:
+            return ""
+        if self.is_schedule:  # no more updates in all than one training
+            return f"--stage-updates {int(self.settings.updates) // (len(self.depths) - 1)}"
+        return f"--max-update {self.settings.updates}"
+
+    def _needs(self, teacher: str) -> str:
+        if self.method.trains_on_translations:
+            return f"distil-seed{self.seed}"
+        return f"binarise truncate-{teacher}" if teacher else "binarise"
+
+    def _costs(self) -> list[str]:
+        translated = [self.data] if self.method.trains_on_translations else []
+        return [self.name, *([self.teacher] if self.teacher else []), *translated]
+
+    def _flags(self) -> list[str]:
+        students = ",".join(self.smaller)
+        return [flag.replace("{students}", students) for flag in self.method.flags]
+
+
+class Cut(NamedTuple):
+    """A model that is cut out of a run and scored: the run's own, or a smaller one."""
+
+    run: Run
+    depth: str
+
+    def columns(self) -> dict[str, str]:
+        return {
+            **{name: self.run.columns()[name] for name in ("name", "system", "seed", "costs")},
+            "depth": self.depth,
+            "stage": self._stage(),  # the one that leaves the checkpoint
+            "checkpoint": self._checkpoint(),
+            "keep": self._keep(),
+        }
+
+    def _averages(self) -> bool:
+        return int(self.run.settings.average) > 0
+
+    def _stage(self) -> str:
+        return f"{'average' if self._averages() else 'train'}-{self.run.name}"
+
+    def _checkpoint(self) -> str:
+        if self.run.is_schedule:  # has left a model of each depth
+            encoder, decoder = sides(self.depth)
+            return f"{self.run.name}/model-{encoder}x{decoder}.pt"
+        if self._averages():
+            return f"{self.run.name}.average.pt"
+        return f"{self.run.name}/{self.run.settings.checkpoint}"
+
+    def _keep(self) -> str:
+        if self.run.is_schedule or not self.run.method.cuts_every_other_layer:
+            return f"--layers {self.depth}"
+        encoder, decoder = (
+            ",".join(map(str, evenly(depth, kept)))
+            for depth, kept in zip(sides(self.run.depths[0]), sides(self.depth), strict=True)
+        )
+        return f"--keep-encoder {encoder} --keep-decoder {decoder}"
+
+
+def runs_of(settings: Settings) -> list[Run]:
+    """All runs, by METHOD and then by SEEDS. Raises: ValueError if a method can't be run."""
+    return [run for system in systems(settings) for run in runs_of_system(settings, system)]
+
+
+def systems(settings: Settings) -> tuple[str, ...]:
+    """METHOD, with what `all` stands for."""
+    if settings.methods != ("all",):
+        return settings.methods
+    return tuple(
+        system
+        for name in methods.ALL
+        for system in ([f"{name}{s}" for s in settings.students] if name[-1] == "@" else [name])
+    )
+
+
+def runs_of_system(settings: Settings, system: str) -> list[Run]:
+    """Raises: ValueError if it can't be run."""
+    name, at, depth = system.partition("@")
+    method = methods.find(name, settings.family)
+    depths, students = (depth or settings.layers,), settings.students
+    if name == methods.GRADUAL:
+        depths, students = tuple(depth.split("-")) if at else one_by_one(settings), ()
+    elif at and not method.has_students:
+        students = ()  # it is a student itself
+    else:
+        students = smaller(students, depths[0], strict=not at)
+    if method.has_students and not (*depths[1:], *students):
+        raise ValueError(
+            f'METHOD={name}: of STUDENTS="{" ".join(settings.students)}" none is smaller than the '
+            f"model of {depths[0]} layers"
+        )
+    return [Run(settings, system, method, seed, depths, students) for seed in settings.seeds]
+
+
+def one_by_one(settings: Settings) -> tuple[str, ...]:
+    """The depths from the full model's down to the smallest student's: 6, 5, 4, 3."""
+    written = (settings.layers, *settings.students)
+    numbers = [int(word) for word in written if "x" not in word]
+    first, *others = numbers
+    if len(numbers) < len(written) or not others or min(others) >= first:
+        raise ValueError(
+            f"METHOD=gradual goes from LAYERS={settings.layers} to STUDENTS="
+            f"{' '.join(settings.students)}: say gradual@6x6-6x4-6x3"
+        )
+    return tuple(str(depth) for depth in range(first, min(others) - 1, -1))

@@ -1,0 +1,35 @@
+# The settings of a corpus: source settings.sh CORPUS. What comes later wins: the defaults here, the
+# corpus' settings.sh, the file SETTINGS, the environment. check.py says what is wrong with them.
+set -euo pipefail
+shopt -s inherit_errexit
+
+corpus=${1:-}
+recipes=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=${recipes%/*}
+family=${corpus%%-*}
+variant=${corpus#"$family"} variant=${variant#-}  # of iwslt14-de: de
+
+fail() { echo "${0##*/}: $*" >&2; exit 1; }
+
+if [[ ! $family || $corpus == */* || ! -f $recipes/$family/settings.sh ]]; then
+    fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de or bitext-NAME"
+fi
+types=10000 normalization=identity seeds="1" methods=selfteach average=0 checkpoint=checkpoint_best.pt needs_gpu=
+updates= later=  # of a whole training; options for the stages of METHOD=gradual after the first
+text_inputs=() generation=(--beam 5) longest=() sentences=
+source "$recipes/$family/settings.sh"
+if [[ ${SETTINGS:-} ]]; then
+    if [[ ! -f $SETTINGS ]]; then fail "SETTINGS=$SETTINGS: no such file"; fi
+    source "$SETTINGS"
+fi
+work=${WORK:-$root/work/$corpus}
+types=${TYPES:-$types}          # size of the joint vocabulary
+normalization=${SPM_NORMALIZATION:-$normalization}  # what sentencepiece makes of the text before
+layers=${LAYERS:-$layers}       # of the full model: 6, or 12x6
+students=${STUDENTS:-$students}  # "3 2": trained all at once, and cut out
+methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is plain with 3 layers
+                                # gradual@6-5-4-3 trains and cuts through these depths
+seeds=${SEEDS:-$seeds}          # "1 2 3"
+average=${AVERAGE:-$average}    # so many last epochs' checkpoints, instead of the best one
+lenpens=(${LENPENS:-})          # 0.6 1 1.4: each model's is the best of these on validation text
+scores=$work${lenpens:+/tuned} tuned=${lenpens:+-tuned}  # where the records are; their stages' end

@@ -1,0 +1,231 @@
+"""recipes/runs.py and check.py: which runs the settings ask for, and what is wrong with them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ENVIRONMENT, ROOT
+
+sys.path.insert(0, str(ROOT / "recipes"))
+
+import check
+import methods
+import runs
+import settings
+import workers
+from settings import Machine
+
+PYTHONS = Path(sys.executable).parent
+# As a user may have written them for the first release: with what the recipes knew then.
+SETTINGS = """
+source "$recipes/small.sh"
+if [[ $family == multi30k && $variant == de ]]; then layers=6x3; fi
+students="3 2x1" seeds="1 2" methods="plain mine@3" updates=40
+training+=(--lr 1e-3)
+"""
+FLAGS = """# My own: the teacher's words, and
+# text: translated by the teacher
+# cut: every other layer
+--criterion label_smoothed_cross_entropy
+  --encoder-layerdrop 0.2   --seed-of-mine {teacher}
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_environment(monkeypatch):
+    for name in ("METHOD", "SEEDS", "LAYERS", "STUDENTS", "SETTINGS", "WORK", "LENPENS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def rows(monkeypatch, capsys):
+    """The rows that runs.py prints, as lists, for settings in the environment."""
+
+    def rows(*columns, corpus="multi30k-de", **environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, str(value))
+        runs.main(corpus, *columns)
+        return [line.split("|") for line in capsys.readouterr().out.splitlines()]
+
+    return rows
+
+
+def test_a_line_a_training(rows):
+    assert rows("name", "system", "encoder", "decoder", "cuts", "flags", SEEDS="1 2") == [
+        ["selfteach-seed1", "selfteach", "4", "4", "4 3 2", SELFTEACH],
+        ["selfteach-seed2", "selfteach", "4", "4", "4 3 2", SELFTEACH],
+        ["plain-seed1", "plain", "4", "4", "4 3 2", PLAIN],
+        ["plain-seed2", "plain", "4", "4", "4 3 2", PLAIN],
+    ]
+
+
+PLAIN = "--criterion label_smoothed_cross_entropy"
+SELFTEACH = "--criterion label_smoothed_ce_selfteach --student-layers 3,2"
+
+
+def test_a_run_of_its_own_depth_is_cut_no_further_unless_it_trains_students(rows):
+    found = rows("name", "encoder", "cuts", METHOD="plain@3 selfteach@3")
+    assert found == [["plain@3-seed1", "3", "3"], ["selfteach@3-seed1", "3", "3 2"]]
+
+
+def test_a_student_as_deep_as_the_model_is_the_model(rows):
+    assert rows("cuts", METHOD="selfteach", LAYERS="3", STUDENTS="3x3 3x2") == [["3 3x2"]]
+
+
+def test_what_learns_from_a_teacher_needs_it_first(rows):
+    columns = ("name", "teacher", "data", "needs", "costs")
+    kd = rows(*columns, METHOD="word-kd@2 seq-kd@2", SEEDS="7")
+    assert kd == [
+        [
+            *("word-kd@2-seed7", "plain-seed7-4", "data", "binarise truncate-plain-seed7-4"),
+            "word-kd@2-seed7 plain-seed7",
+        ],
+        [
+            *("seq-kd@2-seed7", "plain-seed7-4", "translated-seed7", "distil-seed7"),
+            "seq-kd@2-seed7 plain-seed7 translated-seed7",
+        ],
+    ]
+
+
+def test_a_schedule_goes_one_by_one_or_as_it_says(rows):
+    found = rows("name", "schedule", "encoder", "budget", METHOD="gradual gradual@6x6-6x3-3")
+    assert found == [
+        ["gradual-seed1", "4,3,2", "4", "--stage-updates 1800"],
+        ["gradual@6x6-6x3-3-seed1", "6x6,6x3,3", "6", "--stage-updates 1800"],
+    ]
+    cuts = rows("--cuts", "depth", "checkpoint", METHOD="gradual@6x6-6x3-3")
+    assert cuts == [
+        ["6x6", "gradual@6x6-6x3-3-seed1/model-6x6.pt"],
+        ["6x3", "gradual@6x6-6x3-3-seed1/model-6x3.pt"],
+        ["3", "gradual@6x6-6x3-3-seed1/model-3x3.pt"],
+    ]
+
+
+def test_what_a_model_is_cut_out_of_and_how(rows):
+    columns = ("name", "depth", "stage", "checkpoint", "keep")
+    options = {"METHOD": "layerdrop", "LAYERS": "6x3", "STUDENTS": "4x2"}
+    cut = "--keep-encoder 0,1,3,4 --keep-decoder 0,1"
+    assert rows("--cuts", *columns, **options)[1] == [
+        *("layerdrop-seed1", "4x2", "train-layerdrop-seed1"),
+        *("layerdrop-seed1/checkpoint_best.pt", cut),
+    ]
+    assert rows("--cuts", *columns, **options, AVERAGE="5")[1] == [
+        *("layerdrop-seed1", "4x2", "average-layerdrop-seed1", "layerdrop-seed1.average.pt", cut)
+    ]
+
+
+def test_all_methods_at_all_sizes(rows):
+    found = [row[0] for row in rows("system", METHOD="all", STUDENTS="2 1")]
+    assert found[:5] == ["plain", "plain@2", "plain@1", "layerdrop", "word-kd@2"]
+    assert found[-3:] == ["r-drop", "deep-supervision", "selfteach"]
+
+
+def test_settings_and_flags_of_the_first_release(rows, tmp_path, monkeypatch):
+    own = tmp_path / "methods"
+    own.mkdir()
+    (own / "mine.flags").write_text(FLAGS)
+    (own / "plain.flags").write_text("--criterion label_smoothed_cross_entropy\n")
+    monkeypatch.setattr(methods, "RECIPES", tmp_path)
+    (tmp_path / "settings.sh").write_text(SETTINGS)
+    found = rows("name", "data", "budget", "cuts", "flags", SETTINGS=tmp_path / "settings.sh")
+    mine = f"{PLAIN} --encoder-layerdrop 0.2 --seed-of-mine {{teacher}}"
+    assert found == [
+        ["plain-seed1", "data", "--max-update 40", "6x3 3 2x1", PLAIN],
+        ["plain-seed2", "data", "--max-update 40", "6x3 3 2x1", PLAIN],
+        ["mine@3-seed1", "translated-seed1", "--max-update 40", "3", mine],
+        ["mine@3-seed2", "translated-seed2", "--max-update 40", "3", mine],
+    ]
+    *_, (depth, keep) = rows("--cuts", "depth", "keep", METHOD="mine")
+    assert (depth, keep) == ("2x1", "--keep-encoder 0,3 --keep-decoder 0")
+
+
+def test_the_recipes_own_methods_say_what_they_need_without_comments():
+    for name in ("layerdrop", "seq-kd"):
+        assert "#" not in (ROOT / f"recipes/methods/{name}.flags").read_text()
+    assert methods.find("layerdrop", "demo").cuts_every_other_layer
+    assert methods.find("seq-kd", "demo").has_teacher
+    assert not methods.find("plain", "demo").has_teacher
+
+
+def test_a_property_that_no_method_has_is_refused(tmp_path):
+    (tmp_path / "mine.flags").write_text("cut: at random\n--criterion r_drop\n")
+    with pytest.raises(ValueError, match=r"mine.flags: 'cut: at random': write 'cut: every other"):
+        methods.read(tmp_path / "mine.flags")
+
+
+FAULTY = {
+    **{"LAYERS": "six", "STUDENTS": "2,1", "METHOD": "plain@ magic", "SEEDS": "one"},
+    **{"TYPES": "many", "AVERAGE": "yes", "LENPENS": "1,2", "PRECISION": "fp8"},
+    **{"SPM_NORMALIZATION": "nfc", "WORK": "a,b", "KEEP_EVERY": "x", "NNODES": "two"},
+}
+SAID = ["'six'", "'2,1'", "METHOD=plain@:", "METHOD=magic:", "'one'", "'many'", "'yes'", "'1,2'"]
+SAID += ["PRECISION=fp8", "SPM_NORMALIZATION=nfc", "WORK=a,b", "KEEP_EVERY: 'x'", "NNODES: 'two'"]
+
+
+def test_all_that_is_wrong_is_said_at_once_before_anything_runs(tmp_path):
+    result = subprocess.run(
+        [ROOT / "recipes/run.sh", "multi30k-de"],
+        env={**ENVIRONMENT, **FAULTY, "PATH": f"{PYTHONS}:{ENVIRONMENT['PATH']}"},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 1 and not result.stdout and not any(tmp_path.iterdir())
+    lines = result.stderr.splitlines()
+    for words in SAID:
+        assert sum(words in line for line in lines) == 1, words
+    assert len(lines) == len(SAID)
+
+
+def test_a_setting_as_an_argument():
+    command = [ROOT / "recipes/truncate.sh", "multi30k-de", "METHOD=magic", "MULTI30K_DIR=x"]
+    result = subprocess.run(
+        command,
+        env={**ENVIRONMENT, "METHOD": "plain", "PATH": f"{PYTHONS}:{ENVIRONMENT['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1 and result.stderr.count("\n") == 1
+    assert "METHOD=magic: there is no recipes/methods/magic.flags" in result.stderr
+
+
+def faults_of_training(gpus, corpus="multi30k-de", **environment):
+    machine = Machine(**environment)
+    return list(check.faults_of_training(settings.read(corpus), machine, lambda: gpus))
+
+
+def test_what_the_machine_lacks():
+    assert faults_of_training(0) == []
+    (fault,) = faults_of_training(2, nproc_per_node="4")
+    assert fault == "NPROC_PER_NODE=4: this machine has 2 GPUs"
+    (fault,) = faults_of_training(0, precision="bf16")
+    assert fault == "PRECISION=bf16 needs a GPU"
+    (fault,) = faults_of_training(0, "iwslt14-de")
+    assert fault.startswith("there is no GPU, and on a CPU iwslt14-de trains for days")
+    assert faults_of_training(0, "iwslt14-de", cpu="1") == []
+    (fault,) = faults_of_training(1, nnodes="2", node_rank="1")
+    assert fault.startswith("NNODES=2: say NODE_RANK")
+
+
+def test_a_schedule_trains_on_one_machine(monkeypatch):
+    monkeypatch.setenv("METHOD", "gradual")
+    (fault,) = faults_of_training(0, nproc_per_node="2")
+    assert fault.startswith("METHOD=gradual trains on one machine, and with several workers on its")
+    assert faults_of_training(2, nproc_per_node="2") == []
+
+
+def test_how_workers_are_started():
+    one = Machine()
+    assert workers.launch(one, 1) == [] and workers.numbers(one, 1) == []
+    assert workers.workers(one, 0) == ["--distributed-world-size", "1"]
+    assert workers.numbers(one, 0) == ["--cpu"]
+    four = Machine(nproc_per_node="2", nnodes="2", precision="bf16")
+    words = workers.launch(four, 2)
+    assert words[:5] == ["torchrun", "--nnodes", "2", "--nproc-per-node", "2"]
+    assert words[-2] == 'exec "$@" --distributed-rank "$RANK" --device-id "$LOCAL_RANK"'
+    assert workers.workers(four, 2)[:2] == ["--distributed-world-size", "4"]
+    assert workers.workers(four, 2)[-4:] == [
+        *("--distributed-backend", "nccl", "--ddp-backend", "pytorch_ddp")
+    ]
+    assert workers.numbers(four, 2) == ["--bf16"]
