@@ -23,7 +23,8 @@ hypothesis.settings.load_profile("ours")
 
 import selfteach_fairseq  # noqa: E402, F401  registers what the tests build
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+_PATHS = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(_PATHS)}
 
 
 @functools.cache

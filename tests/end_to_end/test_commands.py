@@ -295,6 +295,11 @@ def test_switched_off_it_trains_as_fairseqs_criterion_does(data, tmp_path):
         (("--student-layers", 9), "--student-layers 9: 9x9 asks for 9 encoder layers: choose 1 to"),
         (("--arch", "transformer_tiny"), "--arch transformer_tiny has no students"),
         (("--encoder-layerdrop", 0.2, "--student-layers", 2), "--encoder-layerdrop 0.2"),
+        (("--student-layers", "last1x1"), "last1x1 is not made of first layers"),
+        (
+            ("--task", "multilingual_translation", "--lang-pairs", "xx-en"),
+            "--arch transformer_selfteach_tiny is no multilingual model",
+        ),
     ],
 )
 def test_a_run_that_cannot_work_ends_before_it_starts(data, tmp_path, flags, message):
