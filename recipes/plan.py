@@ -162,12 +162,11 @@ def runs_of_system(settings: Settings, system: str) -> list[Run]:
 
 def one_by_one(settings: Settings) -> tuple[str, ...]:
     """The depths from the full model's down to the smallest student's: 6, 5, 4, 3."""
-    written = (settings.layers, *settings.students)
-    numbers = [int(word) for word in written if "x" not in word]
-    first, *others = numbers
-    if len(numbers) < len(written) or not others or min(others) >= first:
+    depths = [settings.layers, *settings.students]
+    numbers = [int(depth) for depth in depths if "x" not in depth]
+    if len(numbers) < len(depths) or min(numbers) == numbers[0]:
         raise ValueError(
             f"METHOD=gradual goes from LAYERS={settings.layers} to STUDENTS="
             f"{' '.join(settings.students)}: say gradual@6x6-6x4-6x3"
         )
-    return tuple(str(depth) for depth in range(first, min(others) - 1, -1))
+    return tuple(map(str, range(numbers[0], min(numbers) - 1, -1)))

@@ -182,7 +182,10 @@ def _text(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    """Whole or not at all."""
+    fresh = path.with_name(f"{path.name}.new{os.getpid()}")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
 
 
 def _remove(path: Path) -> None:

@@ -9,8 +9,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 python "$recipes/check.py" "$corpus" train
 gpus=$(python -c 'import torch; print(torch.cuda.device_count())')
-words=$(python "$recipes/workers.py" "$gpus")
-eval "$words"  # launch=(...) workers=(...) numbers=(...)
+started=$(python "$recipes/workers.py" "$gpus")
+eval "$started"  # launch=(...) workers=(...) numbers=(...)
 
 train=(stage)
 if (( ${NNODES:-1} > 1 )); then
@@ -24,7 +24,7 @@ if (( average )); then keep=(--keep-last-epochs "$average"); fi
 if [[ ${KEEP_EVERY:-} ]]; then keep+=(--save-interval-updates "$KEEP_EVERY"); fi
 
 list=$(runs name system seed teacher data needs schedule encoder decoder budget flags)
-while IFS="|" read -r name system seed teacher data needs schedule encoder decoder budget flags <&3
+while IFS="|" read -r name system seed teacher data needs schedule encoder decoder budget words <&3
 do
     if [[ $teacher ]] && (( ${NNODES:-1} == 1 )); then
         "$recipes/distil.sh" "$corpus" METHOD="$system" SEEDS="$seed"
@@ -37,7 +37,7 @@ do
             --user-dir "$root/selfteach_fairseq" "${workers[@]}"
             --encoder-layers "$encoder" --decoder-layers "$decoder" $budget)
     fi
-    read -ra flags <<<"$flags"
+    read -ra flags <<<"$words"
     "${train[@]}" "train-$name" "$work/$name" $needs -- \
         python "$recipes/measure.py" "$work/$name/cost.json" -- "${trainer[@]}" \
         --source-lang "$source" --target-lang "$target" "${model[@]}" "${training[@]}" \

@@ -102,6 +102,12 @@ def test_a_schedule_goes_one_by_one_or_as_it_says(rows):
     ]
 
 
+@pytest.mark.parametrize(("layers", "students"), [("6x6", "3x3"), ("3", "3 4"), ("6", "8")])
+def test_a_schedule_that_has_to_say_its_depths(rows, layers, students):
+    with pytest.raises(settings.SettingsError, match="say gradual@6x6-6x4-6x3"):
+        rows(METHOD="gradual", LAYERS=layers, STUDENTS=students)
+
+
 def test_what_a_model_is_cut_out_of_and_how(rows):
     columns = ("name", "depth", "stage", "checkpoint", "keep")
     options = {"METHOD": "layerdrop", "LAYERS": "6x3", "STUDENTS": "4x2"}
