@@ -25,7 +25,17 @@ SHARD_SENTENCES = 5000  # so much work at most is lost in an interruption
 _MADE_OF, _COST, _SHARDS = "made_of.json", "cost.json", "shards"
 
 
-def distil(teacher, data, folder, *, beam, lenpen, batch_size, shards, options):
+def distil(
+    teacher: Path | str,
+    data: Path | str,
+    folder: Path | str,
+    *,
+    beam: int,
+    lenpen: float,
+    batch_size: int,
+    shards: int | None,
+    options: list[str],
+) -> tuple[int, int]:
     """Translate the training text of a data folder, part by part, into another data folder.
 
     What a run has finished, of parts, is kept in `folder`, and a later run goes on from there.

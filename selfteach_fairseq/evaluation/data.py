@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fairseq.data import Dictionary
@@ -10,11 +11,14 @@ from fairseq.tasks.translation import load_langpair_dataset
 
 from ..errors import DataError, one_line
 
+if TYPE_CHECKING:
+    from ..checkpoints.checkpoint import Checkpoint
+
 _WITH_LANGUAGE_TOKENS = ("translation_multi_simple_epoch", "translation_from_pretrained_bart")
 _LANGUAGE = re.compile(r"\w[\w@.-]*")  # sr@latin, zh_CN.GB2312
 
 
-def languages(checkpoint, data):
+def languages(checkpoint: "Checkpoint", data: Path | str) -> tuple[str, str]:
     """The languages of a checkpoint, or else, as fairseq-train finds them, of the data.
 
     Args:
@@ -32,7 +36,7 @@ def languages(checkpoint, data):
             "text and the dictionaries: cut it with truncate, and translate with that task's "
             "fairseq-generate"
         )
-    source, target = task.get("source_lang"), task.get("target_lang")
+    source, target = task.get("source_lang", ""), task.get("target_lang", "")
     if (not source or not target) and Path(data).is_dir():
         source, target = infer_language_pair(str(data))
     for language in (source, target):
@@ -45,7 +49,9 @@ def languages(checkpoint, data):
     return source, target
 
 
-def dictionaries(checkpoint, data, pair):
+def dictionaries(
+    checkpoint: "Checkpoint", data: Path | str, pair: tuple[str, str]
+) -> tuple[Dictionary, Dictionary]:
     """The dictionaries of a pair of languages, (source, target), in a data folder.
 
     Raises: DataError if one does not fit the model of a checkpoint.
@@ -75,19 +81,28 @@ def dictionaries(checkpoint, data, pair):
     return tuple(found)
 
 
-def lacks_targets(data, subset, pair):
+def lacks_targets(data: Path | str, subset: str, pair: tuple[str, str]) -> bool:
     """Whether a split has a source side alone, as `fairseq-preprocess --only-source` makes it."""
     source, target = pair
     prefixes = (f"{subset}.{source}-{target}.", f"{subset}.{target}-{source}.")
 
-    def there(language):  # binary, or plain text
+    def has_side(language: str) -> bool:  # binary, or plain text
         names = (f"{prefix}{language}{suffix}" for prefix in prefixes for suffix in (".idx", ""))
         return any(Path(data, name).is_file() for name in names)
 
-    return there(source) and not there(target)
+    return has_side(source) and not has_side(target)
 
 
-def batches(data, subset, pair, dictionaries, *, longest, count, max_tokens):
+def batches(
+    data: Path | str,
+    subset: str,
+    pair: tuple[str, str],
+    dictionaries: tuple[Dictionary, Dictionary],
+    *,
+    longest: tuple[int, int],
+    count: int,
+    max_tokens: int,
+) -> tuple[list[dict[str, Any]], int]:
     """The first batches of a split, always the same ones in the same order.
 
     Sentences of like length share a batch, and the batches come shuffled, as in training: so a

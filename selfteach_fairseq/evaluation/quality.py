@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.utils import SACREBLEU_DIR
@@ -25,7 +26,7 @@ _NO_SPACES = (
 _EXTRAS = {"ja-mecab": "sacrebleu[ja]", "ko-mecab": "sacrebleu[ko]"}
 
 
-def tokenizer_for(language):
+def tokenizer_for(language: str) -> tuple[str, str | None]:
     """The name of the tokenizer that counts words of a language, given its code, such as zh_CN.
 
     Returns: (name, note): the note says in a line what would be better, or is None.
@@ -51,7 +52,7 @@ def tokenizer_for(language):
     return BLEU.TOKENIZER_DEFAULT, None
 
 
-def bleu(tokenizer, lowercase=False):
+def bleu(tokenizer: str, lowercase: bool = False) -> BLEU:
     """sacreBLEU's metric. Raises: ValueError if the tokenizer can't be had."""
     if tokenizer not in TOKENIZERS:
         raise ValueError(f"--tokenizer {tokenizer}: name one of {', '.join(TOKENIZERS)}")
@@ -69,27 +70,29 @@ def bleu(tokenizer, lowercase=False):
         ) from None
 
 
-def quality(translations, references, tokenizer):
+def quality(
+    translations: list[str], references: list[str], tokenizer: str
+) -> dict[str, str | float]:
     """The fields of a record that say how good translations are, and what is counted for it."""
     metrics = {
         "bleu": bleu(tokenizer),
         "bleu_lc": bleu(tokenizer, lowercase=True),
         "chrf": CHRF(),
     }
-    fields = {"tokenizer": tokenizer}
+    fields: dict[str, str | float] = {"tokenizer": tokenizer}
     for name, metric in metrics.items():
         fields[name] = round(score(metric, translations, references), 2)
         fields[f"{name}_signature"] = str(metric.get_signature())
     return fields
 
 
-def score(metric, translations, references):
+def score(metric: BLEU | CHRF, translations: list[str], references: list[str]) -> float:
     """Of a corpus, with one reference for each translation. Raises: see check_references()."""
     check_references(references)
     return metric.corpus_score(translations, [references]).score
 
 
-def check_references(references):
+def check_references(references: Iterable[str]) -> None:
     """Raises: ValueError if there is nothing to compare with, for sacreBLEU would say 0."""
     if not any(reference.strip() for reference in references):
         raise ValueError("the references are empty: name text to compare with by --references")

@@ -1,11 +1,15 @@
 """Score records: the fields they have, reading and writing them."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ..errors import one_line
 from ..files import lines_of, read_json, whole, write_table
 from ..layers import Layers
+
+Record = dict[str, Any]  # what `selfteach score` writes
 
 _NUMBERS = (
     *("bleu", "bleu_lc", "chrf", "bytes", "parameters", "sentences_per_second"),
@@ -17,7 +21,7 @@ _SIGNATURES = ("bleu_signature", "bleu_lc_signature", "chrf_signature")
 _LARGEST = 2**63  # larger numbers are no file sizes and would break the tables
 
 
-def read(path):
+def read(path: Path | str) -> Record:
     """Read a score record.
 
     Raises: ValueError if the file holds none.
@@ -40,7 +44,7 @@ def read(path):
     return record
 
 
-def read_cost(path):
+def read_cost(path: Path | str) -> dict[str, Any]:
     """Read what recipes/measure.py has measured.
 
     Raises: ValueError if the file lacks a part of it.
@@ -65,13 +69,13 @@ def _is_text(value):
     return isinstance(value, str) and value.isprintable()
 
 
-def translations_path(record_path):
+def translations_path(record_path: Path | str) -> Path:
     """Where the translations are that belong to a record NAME.json: beside it, as NAME.hyp.txt."""
     path = Path(record_path)
     return path.with_name(path.name.removesuffix(".json") + ".hyp.txt")
 
 
-def write(record, translations, path):
+def write(record: Record, translations: Iterable[str], path: Path | str) -> None:
     """Write `path` (JSON) and the translations beside it.
 
     Raises: OSError, with one line, if either can't be written; then both are what they were.
@@ -83,12 +87,12 @@ def write(record, translations, path):
             text.write("".join(line + "\n" for line in translations).encode())
 
 
-def translations(path):
+def translations(path: Path | str) -> list[str]:
     """The translations that `selfteach score` wrote beside a record."""
     return lines_of(translations_path(path))
 
 
-def write_csv(records, path):
+def write_csv(records: list[Record], path: Path | str) -> None:
     """Write a row for each record, with all of its fields.
 
     Raises: OSError, with one line, if the file can't be written.
@@ -99,21 +103,21 @@ def write_csv(records, path):
     write_table(flat, path)
 
 
-def layers_of(record):
+def layers_of(record: Record) -> Layers:
     """The Layers that the scored model has."""
     return Layers.first(record["encoder_layers"], record["decoder_layers"])
 
 
-def grouped(records):
+def grouped(records: list[Record]) -> dict[tuple[str, str], list[Record]]:
     """The records of each system and depth, such as ("selfteach", "6x3"): one record a seed."""
-    groups = {}
+    groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         depth = str(layers_of(record))
         groups.setdefault((record["system"], depth), []).append(record)
     return groups
 
 
-def check_comparable(records):
+def check_comparable(records: list[Record]) -> None:
     """Raises: ValueError if the scores of two records have different signatures."""
     first = records[0]
     for record in records:
@@ -126,15 +130,15 @@ def check_comparable(records):
                 )
 
 
-def options_of(records):
+def options_of(records: list[Record]) -> list[str]:
     """The options given to fairseq-generate: a line for each set, naming its models if not all."""
-    given = {}
+    given: dict[str, list[str]] = {}
     for record in records:
         name = f"{record['system']} {layers_of(record)}"
         given.setdefault(record.get("options", ""), []).append(name)
     lines = []
     for options, names in given.items():
         if options:
-            of = "" if len(given) == 1 else f" ({', '.join(dict.fromkeys(names))})"
-            lines.append(one_line(f"{options}{of}"))
+            models = "" if len(given) == 1 else f" ({', '.join(dict.fromkeys(names))})"
+            lines.append(one_line(f"{options}{models}"))
     return lines

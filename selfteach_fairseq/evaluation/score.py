@@ -4,6 +4,7 @@ import platform
 import re
 import shlex
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from operator import itemgetter
 from pathlib import Path
@@ -15,24 +16,25 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..errors import TextError
 from ..files import lines_of
 from ..layers import SIDES
-from ..programs.generate import check_options, generating
+from ..programs.generate import Hypothesis, check_options, generating
 from . import quality
 from .data import dictionaries, lacks_targets, languages
+from .records import Record
 
 
 def score(
-    checkpoint,
-    data,
+    checkpoint: Path | str,
+    data: Path | str,
     *,
-    subset,
-    beam,
-    lenpens,
-    batch_size,
-    tokenizer,
-    references,
-    repeat,
-    options,
-):
+    subset: str,
+    beam: int,
+    lenpens: list[float],
+    batch_size: int,
+    tokenizer: str | None,
+    references: Path | str | None,
+    repeat: int,
+    options: list[str],
+) -> tuple[Record, list[str]]:
     """Run fairseq-generate and sacreBLEU over one checkpoint.
 
     Args:
@@ -52,6 +54,7 @@ def score(
     """
     said = check_options(options)
     model = Checkpoint.read(checkpoint).stock()
+    assert model.layers is not None  # of a stock model they are known
     source, target = languages(model, data)
     _, dictionary = dictionaries(model, data, (source, target))
     if references is None and lacks_targets(data, subset, (source, target)):
@@ -135,7 +138,7 @@ def _choose(lenpens, generate, beam, tokenizer, options):
     return best, {"lenpen_of": tried, "lenpen_valid_bleu": round(scores[best], 2)}
 
 
-def best_of(hypotheses, lenpen):
+def best_of(hypotheses: Iterable[Hypothesis], lenpen: float) -> Hypothesis:
     """The Hypothesis that is best with a length penalty, of those of a search without one (0)."""
     return max(hypotheses, key=lambda one: one.score / one.length**lenpen)
 
@@ -149,7 +152,7 @@ def _joining(dictionary):
     return ()
 
 
-def hardware(cpu=False):
+def hardware(cpu: bool = False) -> str:
     """What models run on here: the GPU, if there is one; with `cpu` (fairseq's --cpu) the CPU."""
     if torch.cuda.is_available() and not cpu:
         return torch.cuda.get_device_name()

@@ -8,7 +8,10 @@ differences significant; the spread between seeds shows in the differences thems
 """
 
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from sacrebleu.significance import PairedTest
 
@@ -16,11 +19,12 @@ from ..files import lines_of
 from ..layers import Layers
 from . import quality
 from .records import check_comparable, layers_of, read, translations
+from .tables import Row
 
 SIGNIFICANT = 0.05  # p below this
 
 
-def compare(paths, references, base):
+def compare(paths: Sequence[Path | str], references: Path | str, base: str) -> list[dict[str, Any]]:
     """Compare systems with the one trained from scratch at their depth, where there is one.
 
     A system named `base@3` is trained from scratch at depth 3, and `base` at its full depth, that
@@ -35,12 +39,12 @@ def compare(paths, references, base):
     Raises: ValueError if a record has no translations, no two can be compared, or their scores
         have different signatures.
     """
-    references = lines_of(references)
-    quality.check_references(references)
+    reference_lines = lines_of(references)
+    quality.check_references(reference_lines)
     records = {path: read(path) for path in paths}
     check_comparable([*records.values()])
     tokenizer = records[paths[0]].get("tokenizer", quality.BEFORE_RECORDED)
-    runs = {}
+    runs: dict[tuple[Layers, str], dict[str, Path | str]] = {}
     for path, record in records.items():
         layers = layers_of(record)
         runs.setdefault((layers, record["system"]), {})[str(record.get("seed", ""))] = path
@@ -51,7 +55,7 @@ def compare(paths, references, base):
             continue
         bases = runs[layers, scratch[layers]]
         for seed in sorted(by_seed.keys() & bases.keys()):
-            found = _test(bases[seed], by_seed[seed], references, tokenizer)
+            found = _test(bases[seed], by_seed[seed], reference_lines, tokenizer)
             about = {"system": system, "layers": str(layers), "base": scratch[layers], "seed": seed}
             rows.append({**about, **found})
     if not rows:
@@ -91,9 +95,9 @@ def _test(base, other, references, tokenizer):
     }
 
 
-def cells(rows):
+def cells(rows: list[dict[str, Any]]) -> list[Row]:
     """The rows of compare() as rows of a table, which map columns to text: one a system."""
-    systems = {}
+    systems: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in rows:
         systems.setdefault((row["system"], row["layers"], row["base"]), []).append(row)
     return [
@@ -101,12 +105,12 @@ def cells(rows):
             "system": system,
             "layers": layers,
             "against": base,
-            "BLEU": f"{mean(row['difference'] for row in of):+.1f}",
-            "by seed": " ".join(f"{row['difference']:+.1f}" for row in of),
-            "p": " ".join(f"{row['p']:.3f}" for row in of),
-            "verdict": _verdict(of),
+            "BLEU": f"{mean(row['difference'] for row in of_one):+.1f}",
+            "by seed": " ".join(f"{row['difference']:+.1f}" for row in of_one),
+            "p": " ".join(f"{row['p']:.3f}" for row in of_one),
+            "verdict": _verdict(of_one),
         }
-        for (system, layers, base), of in systems.items()
+        for (system, layers, base), of_one in systems.items()
     ]
 
 

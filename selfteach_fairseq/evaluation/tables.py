@@ -1,13 +1,16 @@
 """Score records as tables, and translations side by side."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
 
 from ..files import lines_of
-from .records import check_comparable, grouped, options_of, translations
+from .records import Record, check_comparable, grouped, options_of, translations
+
+Row = dict[str, str]  # the cells by their columns
 
 
-def rows(records):
+def rows(records: list[Record]) -> tuple[list[Row], list[Row]]:
     """Two tables of score records, quality and cost: lists of rows that map columns to text.
 
     A row has the means over the seeds of a system, and the standard deviations of its scores.
@@ -22,7 +25,7 @@ def rows(records):
     return quality, [_cost(*key, runs, base) for key, runs in groups.items()]
 
 
-def tables(records):
+def tables(records: list[Record]) -> str:
     """Score records as two Markdown tables, with BLEU's signature and fairseq-generate's options.
 
     Raises: ValueError if the records' scores have different signatures.
@@ -34,21 +37,21 @@ def tables(records):
 
 
 def _quality(system, layers, runs, base):
-    bleu, of = _mean(runs, "bleu"), _mean(base, "bleu")
+    bleu, base_bleu = _mean(runs, "bleu"), _mean(base, "bleu")
     return {
         "system": system,
         "layers": layers,
         "parameters": f"{runs[0]['parameters'] / 1e6:.2f} M",
         "seeds": str(len(runs)),
         "BLEU": _with_deviation(runs, "bleu"),
-        "of BLEU": f"{bleu / of:.1%}" if of else "-",
+        "of BLEU": f"{bleu / base_bleu:.1%}" if base_bleu else "-",
         "lower-cased": _with_deviation(runs, "bleu_lc"),
         "chrF": _with_deviation(runs, "chrf"),
     }
 
 
 def _cost(system, layers, runs, base):
-    speed, of = _mean(runs, "sentences_per_second"), _mean(base, "sentences_per_second")
+    speed, base_speed = (_mean(several, "sentences_per_second") for several in (runs, base))
     seconds = _mean(runs, "training_seconds")
     memory = _mean(runs, "peak_memory_bytes")
     return {
@@ -56,7 +59,7 @@ def _cost(system, layers, runs, base):
         "layers": layers,
         "file": f"{runs[0]['bytes'] / 1e6:.1f} MB",
         "sent./s": f"{speed:.0f}",
-        "speed": f"{speed / of:.2f} x" if of else "-",
+        "speed": f"{speed / base_speed:.2f} x" if base_speed else "-",
         "training": _duration(seconds) if seconds else "-",
         "memory": f"{memory / 1e9:.2f} GB" if memory else "-",
     }
@@ -76,7 +79,7 @@ def _duration(seconds):
     return f"{seconds / 3600:.1f} h" if seconds >= 6000 else f"{seconds / 60:.1f} min"
 
 
-def markdown(rows):
+def markdown(rows: list[Row]) -> str:
     """Dictionaries with the same keys as a Markdown table, its first column aligned left."""
     lines = [list(rows[0]), *(list(row.values()) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -90,7 +93,7 @@ def markdown(rows):
     return "\n".join([line(lines[0]), f"|{rule}|", *map(line, lines[1:])])
 
 
-def sentences(paths, source, count):
+def sentences(paths: Iterable[Path | str], source: Path | str, count: int) -> str:
     """Source sentences, evenly spaced over the file, with each record's translation."""
     sources = lines_of(source)
     systems = {"source": sources, **{Path(path).stem: translations(path) for path in paths}}

@@ -1,6 +1,7 @@
 """What a gradual schedule has cost and reached so far, and where its stages' runs are."""
 
 from pathlib import Path
+from typing import Any
 
 from ..files import read_json
 from ..layers import Layers
@@ -8,12 +9,12 @@ from ..layers import Layers
 ACCOUNT = "schedule.json"
 
 
-def stage_folder(folder, number, full):
+def stage_folder(folder: Path | str, number: int, full: Layers | str) -> Path:
     """Where a stage's run is, by the stage's number from 1 and its model's depth."""
     return Path(folder) / f"stage{number}-{full}"
 
 
-def read_account(path):
+def read_account(path: Path | str) -> dict[str, Any]:
     """What `schedule.json` says. Raises: ValueError if it is none of `selfteach gradual`."""
     try:
         account = read_json(path)

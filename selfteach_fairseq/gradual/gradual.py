@@ -11,13 +11,16 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import CheckpointError
 from ..files import sha256, write_json
+from ..layers import Layers
 from ..programs import logs
 from ..programs.process import child
 from .account import ACCOUNT, read_account, stage_folder
+from .stage import Stage
 
 
 class Gradual:
@@ -29,20 +32,26 @@ class Gradual:
     Raises: ValueError if the folder is of another schedule, or another process is at work there.
     """
 
-    def __init__(self, data, folder, stages, init=None):
+    def __init__(
+        self,
+        data: Path | str,
+        folder: Path | str,
+        stages: list[Stage],
+        init: Path | str | None = None,
+    ) -> None:
         """`init` is the path of a checkpoint to start the first stage from, of any transformer.
 
         Raises: ValueError if there is no data.
         """
         self.data, self.folder, self.stages, self.init = data, Path(folder), stages, init
-        self.account = {
+        self.account: dict[str, Any] = {
             "version": 1,
             "data_sha256": _digest(data),
             "init_sha256": None,
             "stages": [],
         }
 
-    def run(self):
+    def run(self) -> dict[str, Any]:
         """Runs what has not been run. Returns: the account, as it is in schedule.json.
 
         Raises: ValueError, or CalledProcessError if a stage's training fails.
@@ -66,11 +75,11 @@ class Gradual:
                 start = self.model(stage.student)
         return self.account
 
-    def model(self, depth):
+    def model(self, depth: Layers) -> Path:
         """Where the model of a depth is, once it is there."""
         return self.folder / f"model-{depth}.pt"
 
-    def _read_init(self):
+    def _read_init(self) -> Checkpoint | None:
         """The checkpoint to start from, as a stock transformer's; None without."""
         if self.init is None:
             return None

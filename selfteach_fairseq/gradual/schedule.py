@@ -1,6 +1,7 @@
 """The depths that a gradual schedule goes through, such as 6,5,4,3 (Li and Odoom 2023, 3.2)."""
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
 
 from ..layers import SIDES, Layers
@@ -9,7 +10,9 @@ _NAMED = re.compile(r"(single|halving|decreasing|auto):([\dx]+)-([\dx]+)")
 _FORMS = "6,5,4,3, or 6x6,6x4,6x3, or single:6-3, halving:12-3, decreasing:12-3, auto:6-3"
 
 
-def parse_schedule(spec, importance=None):
+def parse_schedule(
+    spec: str, importance: Callable[[], dict[tuple[str, int], float]] | None = None
+) -> tuple[Layers, ...]:
     """Read the depths one by one (`6,5,4,3`, `6x6,6x4,6x3`), or by the kind of their steps.
 
     `single:6-3` cuts one layer at a time; `halving:12-3` half of what is there; `decreasing:12-3`

@@ -1,7 +1,9 @@
 """A stage of a gradual schedule: one training, of one depth with the next one as its student."""
 
 import sys
+from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 from ..layers import Layers
@@ -25,9 +27,9 @@ class Stage(NamedTuple):
     student: Layers
     updates: int | None  # so many
     patience: int | None  # or until so many validations in a row are no better for the student
-    options: list  # further ones of fairseq-train
+    options: list[str]  # further ones of fairseq-train
 
-    def command(self, data, folder, start):
+    def command(self, data: Path | str, folder: Path | str, start: Path | str | None) -> list[str]:
         """fairseq-train's command line; `start` is a checkpoint to take the weights from."""
         command = [
             *(sys.executable, "-m", "fairseq_cli.train", str(data)),
@@ -47,10 +49,10 @@ class Stage(NamedTuple):
         return command
 
     @property
-    def metric(self):
+    def metric(self) -> str:
         return self.student.metric
 
-    def saves(self):
+    def saves(self) -> list[str]:
         """Options that save at every validation: fairseq keeps the best of what it saves.
 
         Raises: ValueError if the user's options validate without saving, or not at all.
@@ -79,7 +81,7 @@ class Stage(NamedTuple):
                 f"({validate}), would not always be saved: leave it out, or let it divide that"
             )
 
-    def _number(self, flag):
+    def _number(self, flag: str) -> int | None:
         """What a flag says, None without. Raises: ValueError if that is no number."""
         value = value_of(flag, self.options)
         try:
@@ -98,7 +100,13 @@ class Stage(NamedTuple):
         return options
 
 
-def stages_of(depths, updates, patience, options, later_options):
+def stages_of(
+    depths: Iterable[Layers],
+    updates: list[int] | None,
+    patience: int | None,
+    options: list[str],
+    later_options: list[str],
+) -> list[Stage]:
     """The Stages of a schedule.
 
     Args:
@@ -112,18 +120,18 @@ def stages_of(depths, updates, patience, options, later_options):
         schedule decides, or by which it would cut another checkpoint than the best.
     """
     steps = list(pairwise(depths))
-    updates = updates or [None]
-    if len(updates) == 1:
-        updates = updates * len(steps)
-    if len(updates) != len(steps):
+    counts: list[int | None] = [*updates] if updates else [None]
+    if len(counts) == 1:
+        counts = counts * len(steps)
+    if len(counts) != len(steps):
         raise ValueError(
-            f"--stage-updates {','.join(map(str, updates))}: the schedule has {len(steps)} stages: "
+            f"--stage-updates {','.join(map(str, counts))}: the schedule has {len(steps)} stages: "
             "write one number for all, or one for each"
         )
     refuse(_OURS, [*options, *later_options], "fairseq-train here: the schedule decides it")
     stages = [
         Stage(*step, number, patience, [*options, *(later_options if i else ())])
-        for i, (step, number) in enumerate(zip(steps, updates, strict=True))
+        for i, (step, number) in enumerate(zip(steps, counts, strict=True))
     ]
     for stage in stages:
         stage.saves()  # before the first one trains

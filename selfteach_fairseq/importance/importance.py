@@ -6,8 +6,15 @@ without label smoothing and without dropout. A key (side, layer, part) names wha
 "encoder" or "decoder", the layer's number from 1, and ALL or one of PARTS.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
+
+Key = tuple[str, int, str]  # (side, layer from 1, part)
+Batch = dict[str, Any]  # as fairseq makes it
 
 SIDES = ("encoder", "decoder")
 ALL = "all"
@@ -18,7 +25,7 @@ PARTS = {  # a sub-layer, with its layer norm: how the names of its parameters b
 }
 
 
-def layer_importance(model, batches):
+def layer_importance(model: nn.Module, batches: Iterable[Batch]) -> dict[tuple[str, int], float]:
     """The importance of every layer.
 
     Args:
@@ -31,7 +38,7 @@ def layer_importance(model, batches):
     return {(side, n): value for (side, n, part), value in importance.items() if part == ALL}
 
 
-def part_importance(model, batches):
+def part_importance(model: nn.Module, batches: Iterable[Batch]) -> tuple[dict[Key, float], float]:
     """As layer_importance(), of the layers and of their sub-layers.
 
     Returns: ({(side, layer from 1, part): nats per target token}, L)
@@ -55,7 +62,7 @@ def part_importance(model, batches):
 
 
 @torch.no_grad()
-def loss_without(model, batches, key):
+def loss_without(model: nn.Module, batches: Iterable[Batch], key: Key) -> float:
     """L once a layer, or a sub-layer, is set to zero (equation 1), by its key.
 
     Layer norms keep their numbers, so that a layer hands on what it gets: in a post-norm model
@@ -75,9 +82,9 @@ def loss_without(model, batches, key):
     return sum(loss.item() for loss in losses) / sum(tokens)
 
 
-def groups(model):
+def groups(model: nn.Module) -> dict[Key, dict[str, nn.Parameter]]:
     """The parameters of every layer and sub-layer, by name, by key (side, layer from 1, part)."""
-    found = {}
+    found: dict[Key, dict[str, nn.Parameter]] = {}
     for side in SIDES:
         for number, layer in enumerate(getattr(model, side).layers, start=1):
             named = dict(layer.named_parameters())
@@ -89,7 +96,7 @@ def groups(model):
     return found
 
 
-def numbers(named):
+def numbers(named: dict[str, nn.Parameter]) -> int:
     """How many numbers there are in parameters by name."""
     return sum(parameter.numel() for parameter in named.values())
 

@@ -1,16 +1,20 @@
 """Pictures of layer importance, after figures 1, 2 and 5 of Li and Odoom (2023)."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import pictures
 from .importance import ALL, PARTS, SIDES
+
+if TYPE_CHECKING:
+    from .run import Row
 
 NAMES = ("training", "ranks", "depth", "sides", "sub-layers")
 _LABEL = "importance (nats per token)"
 _LEGEND = {"frameon": False, "fontsize": "small"}
 
 
-def draw(rows, folder):
+def draw(rows: list["Row"], folder: Path | str) -> list[str]:
     """Draw the rows of a run; with several checkpoints also their course through training.
 
     Args:

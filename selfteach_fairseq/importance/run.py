@@ -4,7 +4,9 @@ What is measured is defined in importance.py.
 """
 
 import warnings
-from typing import NamedTuple, Optional
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from ..errors import CheckpointError, DataError
 from ..evaluation import data
 from ..files import write_table
 from ..progress import Progress
-from .importance import ALL, SIDES, groups, loss_without, numbers, part_importance
+from .importance import ALL, SIDES, Key, groups, loss_without, numbers, part_importance
 
 BATCHES, MAX_TOKENS = 20, 4096  # by default
 _LEAST = 3  # layers, for a correlation to say anything
@@ -32,21 +34,27 @@ class Row(NamedTuple):
     parameters: int
     importance: float  # nats per target token
     rank: int  # 1: the most important of its side, among the layers or the sub-layers of its kind
-    loss_change: Optional[float] = None  # nats per target token, when it is set to zero
+    loss_change: float | None = None  # nats per target token, when it is set to zero
 
 
 class Run(NamedTuple):
     """What measure() finds."""
 
-    rows: list  # of Row, checkpoint by checkpoint
-    losses: list  # the checkpoints' L
+    rows: list[Row]  # checkpoint by checkpoint
+    losses: list[float]  # the checkpoints' L
     sentences: int
     tokens: int  # target tokens
     too_long: int  # sentences of the split that no batch could take
     copies: int  # checkpoints left out, for another holds the same state
 
 
-def of_checkpoint(path, folder, subset="valid", batches=BATCHES, max_tokens=MAX_TOKENS):
+def of_checkpoint(
+    path: Path | str,
+    folder: Path | str,
+    subset: str = "valid",
+    batches: int = BATCHES,
+    max_tokens: int = MAX_TOKENS,
+) -> dict[tuple[str, int], float]:
     """The importance of every layer at one checkpoint, {(side, layer from 1): nats per token}.
 
     Arguments and errors: see measure().
@@ -56,14 +64,14 @@ def of_checkpoint(path, folder, subset="valid", batches=BATCHES, max_tokens=MAX_
 
 
 def measure(
-    paths,
-    folder,
-    subset="valid",
-    batches=BATCHES,
-    max_tokens=MAX_TOKENS,
-    sub_layers=False,
-    zeroing=False,
-):
+    paths: Sequence[Path | str],
+    folder: Path | str,
+    subset: str = "valid",
+    batches: int = BATCHES,
+    max_tokens: int = MAX_TOKENS,
+    sub_layers: bool = False,
+    zeroing: bool = False,
+) -> Run:
     """The importance of every layer through the checkpoints of a run, on a GPU if there is one.
 
     Args:
@@ -87,7 +95,8 @@ def measure(
     )
     keys = [key for key in groups(model) if sub_layers or key[2] == ALL]
     passes = len(checkpoints) + (len(keys) if zeroing else 0)
-    rows, losses = [], []
+    rows: list[Row] = []
+    losses: list[float] = []
     with (
         Progress("importance", passes * len(samples)) as progress,
         warnings.catch_warnings(action="ignore"),  # torch's, of masks as fairseq makes them
@@ -96,7 +105,7 @@ def measure(
             model, *_ = _model(path, folder)
             importance, loss = part_importance(model, progress.over(samples))
             losses.append(loss)
-            changes = {}
+            changes: dict[Key, float] = {}
             if zeroing and number == len(checkpoints):
                 for key in keys:
                     changes[key] = loss_without(model, progress.over(samples), key) - loss
@@ -105,8 +114,8 @@ def measure(
                 side, _, part = key
                 like = [importance[k] for k in keys if (k[0], k[2]) == (side, part)]
                 rank = 1 + sum(value > importance[key] for value in like)
-                found = (sizes[key], importance[key], rank, changes.get(key))
-                rows.append(Row(str(path), updates, *key, *found))
+                size, change = sizes[key], changes.get(key)
+                rows.append(Row(str(path), updates, *key, size, importance[key], rank, change))
     padding = dictionaries[1].pad()
     return Run(
         rows,
@@ -155,21 +164,21 @@ def _model(path, folder):
     return model.eval().to(device), pair, dictionaries
 
 
-def correlations(rows):
+def correlations(rows: list[Row]) -> list[dict[str, Any]]:
     """How well the importance foretells the size of the loss change, among rows that have one.
 
     Returns: a dictionary for each kind of part on the encoder's side, the decoder's, and both:
         side, part, layers (how many rows), pearson and spearman; these are None if there are
         fewer than three rows, or all values are equal.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     rows = [row for row in rows if row.loss_change is not None]
     for part in dict.fromkeys(row.part for row in rows):
         for sides in (SIDES, *((side,) for side in SIDES)):
             chosen = [row for row in rows if row.part == part and row.side in sides]
             if len({row.side for row in chosen}) < len(sides):
                 continue  # the encoder has no cross-attention
-            values = np.array([[row.importance, abs(row.loss_change)] for row in chosen]).T
+            values = np.abs(np.array([[row.importance, row.loss_change] for row in chosen])).T
             found.append(
                 {
                     "side": sides[0] if len(sides) == 1 else "both",
@@ -195,7 +204,7 @@ def _ranks(values):
     return below + ((values[:, None] == values).sum(axis=1) + 1) / 2
 
 
-def write_tsv(rows, path):
+def write_tsv(rows: list[Row], path: Path | str) -> None:
     """A line for each row; without zeroing, no column for the loss change.
 
     Raises: OSError, with one line, if it can't be written.

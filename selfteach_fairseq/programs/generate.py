@@ -4,11 +4,12 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fairseq.dataclass.configs import CommonConfig, DatasetConfig, DistributedTrainingConfig
 from fairseq.tasks.translation import TranslationConfig
@@ -17,6 +18,9 @@ from ..errors import ProcessError, one_line
 from ..progress import Progress
 from .options import of_generation
 from .process import child
+
+if TYPE_CHECKING:
+    from ..checkpoints.checkpoint import Checkpoint
 
 _SPEED = re.compile(
     r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s "
@@ -38,7 +42,7 @@ _OF_DATA = {
 _PROGRESS = re.compile(r":\s+(\d+) / (\d+) wps=")
 
 
-def check_options(words, *further):
+def check_options(words: Iterable[str], *further: str) -> dict[str, Any]:
     """What a user's options say to fairseq-generate, by its own names.
 
     Raises: ValueError for one that the command decides (`further` are more of those), or that would
@@ -68,18 +72,23 @@ class Hypothesis(NamedTuple):
 class Output(NamedTuple):
     """What fairseq-generate says, by the sentence's number in the data."""
 
-    hypotheses: dict  # of each sentence the list of its Hypothesis, the best one first
-    targets: dict  # texts, those of the data
-    speed: dict  # sentences, tokens and seconds, and how many of them a second
+    hypotheses: dict[int, list[Hypothesis]]  # of each sentence, the best one first
+    targets: dict[int, str]  # texts, those of the data
+    speed: dict[str, float]  # sentences, tokens and seconds, and how many of them a second
 
     @property
-    def translations(self):
+    def translations(self) -> dict[int, str]:
         """Of each sentence the text of the best hypothesis."""
         return {number: several[0].text for number, several in self.hypotheses.items()}
 
 
+Generate = Callable[[str, list[str]], Output]  # of a subset, with options
+
+
 @contextmanager
-def generating(checkpoint, data, pair):
+def generating(
+    checkpoint: "Checkpoint", data: Path | str, pair: tuple[str, str]
+) -> Iterator[Generate]:
     """Gives a function generate(subset, options), which returns an Output.
 
     It raises a ProcessError if fairseq-generate fails.

@@ -2,8 +2,11 @@
 
 import math
 import re
+from pathlib import Path
 
 from ..layers import layers_of_metric
+
+Curves = dict[str, list[tuple[float, float]]]  # (update, bits) points of each model
 
 FULL = "full"  # the name of the full model beside those of its students
 _ANEW = "| fairseq.trainer | No existing checkpoint found "
@@ -12,7 +15,7 @@ _LONGEST = 100_000  # characters of a line; the longest one lists a training's s
 _MOST = 1e15  # updates or bits; no training reaches more
 
 
-def read(path):
+def read(path: Path | str) -> Curves:
     """The validation loss in a log of `--log-format simple`.
 
     A resumed training continues the log and repeats the updates after its last checkpoint; the
@@ -22,7 +25,7 @@ def read(path):
     Returns: the (update, bits per target token) points of "full" and of each student, such as
         "3x3", in the order of the updates. Empty if there are none.
     """
-    curves = {}
+    curves: dict[str, dict[float, float]] = {}
     with open(path, encoding="utf-8", errors="replace", newline="\n") as log:
         for line in iter(lambda: log.readline(_LONGEST), ""):
             if _ANEW in line:

@@ -1,11 +1,13 @@
 """Options for fairseq in a command's words: `--flag value` or `--flag=value`."""
 
+from collections.abc import Collection, Iterable
 from itertools import pairwise
+from typing import Any
 
 from fairseq import options as fairseq_options
 
 
-def value_of(flag, options):
+def value_of(flag: str, options: Iterable[str]) -> str | None:
     """What a flag says, the last time that it stands among the options; None without."""
     value = None
     for word, after in pairwise([*options, ""]):
@@ -16,7 +18,7 @@ def value_of(flag, options):
     return value
 
 
-def refuse(flags, options, why):
+def refuse(flags: Collection[str], options: Iterable[str], why: str) -> None:
     """Raises: ValueError, with the reason, if one of the flags stands among the options."""
     for word in options:
         flag = word.partition("=")[0]
@@ -24,7 +26,7 @@ def refuse(flags, options, why):
             raise ValueError(f"{flag} is not for {why}")
 
 
-def of_generation(words):
+def of_generation(words: Iterable[str]) -> dict[str, Any]:
     """What words say to fairseq-generate, as its own parser reads them, however they are spelt.
 
     Returns: {fairseq's name: value} of what is said, such as {"source_lang": "en"} of -s en.

@@ -3,14 +3,16 @@
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 USER_DIR = Path(__file__).parent.parent  # what fairseq's --user-dir takes: this package
 
 
 @contextmanager
-def child(command, **options):
+def child(command: list[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
     """subprocess.Popen as a context; an exception within, an interruption too, ends the process."""
     with subprocess.Popen(command, **options) as process:
         try:
@@ -20,7 +22,7 @@ def child(command, **options):
             raise
 
 
-def die_of_interrupt():
+def die_of_interrupt() -> None:
     """Ends this process as Ctrl-C does by default: a shell's loop around it ends, too."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..gradual.account import ACCOUNT, read_account, stage_folder
-from ..programs.logs import FULL, read
+from ..programs.logs import FULL, Curves, read
 
 _NAME = re.compile(r"train-(.+)-seed(\w+)")
 
@@ -15,10 +15,10 @@ class Run(NamedTuple):
 
     system: str
     seed: str
-    curves: dict[str, list[tuple[float, float]]]
+    curves: Curves
 
 
-def runs(folder):
+def runs(folder: Path | str) -> list[Run]:
     """The trainings with validation losses in a folder of results, from logs/train-*.log.
 
     For a gradual schedule it reads the stages' own logs, in the folder named like the log.

@@ -5,7 +5,7 @@ Its Content-Security-Policy keeps browsers from running scripts and from fetchin
 
 from base64 import b64encode
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -22,7 +22,7 @@ class Picture(NamedTuple):
     caption: str
 
 
-def picture(path, alt, caption):
+def picture(path: Path | str, alt: str, caption: str) -> Picture:
     """Read a picture from a file, .svg or .png.
 
     In an <img>, an SVG runs no scripts and fetches nothing either.
@@ -34,7 +34,7 @@ def picture(path, alt, caption):
     return Picture(f"data:{_TYPES[path.suffix]};base64,{data}", alt, caption)
 
 
-def render(**content):
+def render(**content: Any) -> str:
     """The page as text.
 
     Args:

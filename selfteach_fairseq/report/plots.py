@@ -3,16 +3,24 @@
 A system has the same colour and marker in each picture.
 """
 
+from collections.abc import Iterable
 from statistics import mean, stdev
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import pictures
-from ..evaluation.records import grouped, layers_of
+from ..evaluation.records import Record, grouped, layers_of
 from ..layers import Layers
 from ..programs.logs import FULL
+from .curves import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Styles = dict[str, tuple[str, str]]  # a colour and a marker by system
 
 _LINES = ("-", "--", ":", "-.")  # the full model, and its students
-_SMALL, _LARGE = {"width": 4.6, "height": 4}, {"width": 7, "height": 5}
+_SMALL: dict[str, Any] = {"width": 4.6, "height": 4}
+_LARGE: dict[str, Any] = {"width": 7, "height": 5}
 _MOST_NAMED = 9  # models with names beside their markers
 _LARGEST = 300  # area of the largest model's marker, in square points
 _LONGEST = 30  # characters of a label
@@ -39,11 +47,11 @@ class _Point(NamedTuple):
     parameters: float
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"{_label(self.system)} {self.depth}"
 
 
-def styles(systems):
+def styles(systems: Iterable[str]) -> Styles:
     """A colour and a marker for each system, a different pair for each of the first 49."""
     colours, markers = pictures.COLOURS, pictures.MARKERS
     return {
@@ -52,12 +60,12 @@ def styles(systems):
     }
 
 
-def crowded(records):
+def crowded(records: list[Record]) -> bool:
     """Whether there are too many models to name each in a small picture."""
     return len(grouped(records)) > _MOST_NAMED
 
 
-def layers(records, style):
+def layers(records: list[Record], style: Styles) -> "Figure":
     """BLEU against the sum of encoder and decoder layers, one line for each system.
 
     The systems are shifted sideways a little, so that none hides another's bar.
@@ -74,7 +82,7 @@ def layers(records, style):
                 [point.bleu_bar or float("nan") for point in of_one],
                 **{"color": colour, "marker": marker, "capsize": 4, "label": _label(system)},
             )
-    depths = {}
+    depths: dict[float, dict[str, bool]] = {}
     for point in points:
         depths.setdefault(point.layers, {})[point.depth] = True
     axes.set_xticks(list(depths), ["\n".join(names) for names in depths.values()])
@@ -85,7 +93,7 @@ def layers(records, style):
     return figure
 
 
-def speed(records, style):
+def speed(records: list[Record], style: Styles) -> "Figure":
     """BLEU against sentences per second; a marker's area shows the number of parameters."""
     crowd = crowded(records)
     figure, axes = pictures.new(**(_LARGE if crowd else _SMALL))
@@ -117,10 +125,10 @@ def speed(records, style):
     return figure
 
 
-def training(runs, style):
+def training(runs: list[Run], style: Styles) -> "Figure":
     """Validation loss against updates: one line for each model, full or student, and seed."""
     figure, axes = pictures.new(width=7, height=4.4)
-    named = set()
+    named: set[str] = set()
     for run in runs:
         students = sorted((model for model in run.curves if model != FULL), key=_depth)
         colour, marker = style[run.system]

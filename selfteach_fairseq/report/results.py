@@ -18,6 +18,7 @@ from pathlib import Path
 from .. import pictures
 from ..evaluation import records as score_records
 from ..evaluation import tables
+from ..evaluation.records import Record
 from ..files import whole
 from . import curves, page, plots
 
@@ -47,7 +48,7 @@ _IMPORTANCE = {  # pictures of `selfteach importance`
 }
 
 
-def record_paths(folder):
+def record_paths(folder: Path | str) -> list[Path]:
     """The score records in a folder, in the order of the tables.
 
     Ordinary training comes first, because the others are compared with it. The other systems
@@ -61,7 +62,7 @@ def record_paths(folder):
         raise ValueError(
             f"{folder}: no record of `selfteach score` is there: let it write -o {folder}/NAME.json"
         )
-    deepest = {}
+    deepest: dict[str, int] = {}
     for record in records.values():
         system = record["system"]
         deepest[system] = max(_layers(record), deepest.get(system, 0))
@@ -73,7 +74,7 @@ def record_paths(folder):
     return sorted(records, key=place)
 
 
-def write_page(folder, records):
+def write_page(folder: Path | str, records: list[Record]) -> Path:
     """Write the page of a folder's records, and its pictures.
 
     Returns: the page's path.
