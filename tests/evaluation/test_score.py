@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny import build, checkpoint_of
 
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.cli import main
 from selfteach_fairseq.commands.score import _about
 from selfteach_fairseq.evaluation import score
@@ -116,10 +117,11 @@ def test_a_search_without_targets_chooses_nothing():
 
 
 @pytest.mark.parametrize("code", ["sr@latin", "ca@valencia", "zh_CN.GB18030", "zh-Hant", "x"])
-def test_languages_are_named_as_locales_are(tmp_path, code):
+def test_languages_are_named_as_locales_are(state, tmp_path, code):
     for language in (code, "en"):
         (tmp_path / f"dict.{language}.txt").write_bytes(TYPES)
-    assert languages({"source_lang": code, "target_lang": "en"}, tmp_path) == (code, "en")
+    checkpoint = Checkpoint.read(saved(state, code, tmp_path))
+    assert languages(checkpoint, tmp_path) == (code, "en")
 
 
 def test_the_hardware_is_what_translates(monkeypatch):

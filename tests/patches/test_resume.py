@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import build, checkpoint_of, settings
 
-from selfteach_fairseq import resume
+from selfteach_fairseq.patches import resume
 
 
 class Loaded(Exception):
