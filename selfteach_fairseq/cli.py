@@ -15,7 +15,7 @@ _COMMANDS = (truncate, average, gradual, distil, importance, score, report, sign
 _OF_FAIRSEQ = ("gradual", "distil", "score")  # which take options of fairseq's commands after --
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Returns: 0, or 1 after a one-line error on standard error."""
     arguments = sys.argv[1:] if arguments is None else arguments
     end = arguments.index("--") if "--" in arguments else len(arguments)

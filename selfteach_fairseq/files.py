@@ -6,8 +6,10 @@ import io
 import json
 import os
 import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from .errors import TextError
 
@@ -15,7 +17,7 @@ _PACKED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"PK\x03\x04", b"\x28\xb5\x2f\xfd
 
 
 @contextmanager
-def whole(path):
+def whole(path: Path | str) -> Iterator[BinaryIO]:
     """A binary file to write into, which takes the name `path` once all of it is on the disk.
 
     Who may read it is for the umask to say, as of any new file.
@@ -34,15 +36,15 @@ def whole(path):
     except (OSError, RuntimeError) as error:
         # torch.save says of a full disk how many bytes it misses, in a RuntimeError.
         cause = error.__context__ if isinstance(error, RuntimeError) else error
-        if getattr(cause, "strerror", None) is None:  # another error, or one that says all this
-            raise
+        if not isinstance(cause, OSError) or cause.strerror is None:
+            raise  # another error, or one that says all this
         raise OSError(f"{path}: can't be written: {cause.strerror}") from None
     finally:
         with suppress(OSError):  # it has another name now, or was never there
             partial.unlink()
 
 
-def read_json(path):
+def read_json(path: Path | str) -> dict[str, Any]:
     """The object in a JSON file. Raises: ValueError if there is none."""
     try:
         content = json.loads(Path(path).read_bytes())
@@ -53,13 +55,13 @@ def read_json(path):
     return content
 
 
-def write_json(content, path):
+def write_json(content: Mapping[str, Any], path: Path | str) -> None:
     """Raises: OSError, with one line, if it can't be written."""
     with whole(path) as file:
         file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def write_table(rows, path, **form):
+def write_table(rows: Sequence[Mapping[str, Any]], path: Path | str, **form: Any) -> None:
     """Rows, dictionaries, below the names of all their columns; `form` as csv.DictWriter takes it.
 
     Raises: OSError, with one line, if it can't be written.
@@ -72,13 +74,13 @@ def write_table(rows, path, **form):
         file.write(table.getvalue().encode(errors="backslashreplace"))
 
 
-def sha256(path):
+def sha256(path: Path | str) -> str:
     """The checksum of a file's content, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def lines_of(path):
+def lines_of(path: Path | str) -> list[str]:
     """The lines of a UTF-8 file, which end with \\n alone: a sentence may hold other separators.
 
     A byte order mark, as Windows writes it, is no part of the text.

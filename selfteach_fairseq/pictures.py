@@ -1,8 +1,12 @@
 """Pictures in one style, readable in print and for colour-blind readers."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .files import whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, without the yellow, which is too light on paper.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
@@ -19,7 +23,9 @@ _STYLE = {
 }
 
 
-def new(columns=1, width=5, height=3.6, **options):
+def new(
+    columns: int = 1, width: float = 5, height: float = 3.6, **options: Any
+) -> tuple["Figure", Any]:
     """A figure and its axes: one plot, or an array of `columns` plots side by side.
 
     Args:
@@ -35,7 +41,7 @@ def new(columns=1, width=5, height=3.6, **options):
         return figure, figure.subplots(1, columns, **options)
 
 
-def save(figure, path):
+def save(figure: "Figure", path: Path | str) -> None:
     """Write NAME.png (150 dots an inch) and NAME.svg, NAME being `path` without its suffix.
 
     Raises: OSError, with one line, if a file can't be written.

@@ -1,29 +1,32 @@
 """Progress of a long computation: a bar in a terminal, otherwise a line every ten seconds."""
 
 import time
+from collections.abc import Iterable, Iterator
+from typing import Self, TypeVar
 
 from tqdm import tqdm
 
 _SAY_EVERY = 10  # seconds
+_Batch = TypeVar("_Batch")
 
 
 class Progress:
     """A context manager that counts batches; `total` may become known later."""
 
-    def __init__(self, what, total=None):
+    def __init__(self, what: str, total: int | None = None) -> None:
         self._what, self._total, self._done = what, total, 0
         self._said = time.monotonic()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._bar = tqdm(
             desc=self._what, total=self._total, unit="batch", leave=False, disable=None
         )
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def reach(self, done, total):
+    def reach(self, done: int, total: int | None) -> None:
         """Report that `done` of `total` batches are done."""
         self._bar.total = total
         self._bar.update(done - self._done)
@@ -32,7 +35,7 @@ class Progress:
             print(f"{self._what}: {done} of {total} batches", flush=True)
             self._said = time.monotonic()
 
-    def over(self, batches):
+    def over(self, batches: Iterable[_Batch]) -> Iterator[_Batch]:
         """Yield the batches, counting each when the next one is asked for."""
         for batch in batches:
             yield batch

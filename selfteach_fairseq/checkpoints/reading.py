@@ -8,6 +8,8 @@ import stat
 import warnings
 import zipfile
 from argparse import Namespace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from ..errors import CheckpointError
 _ZIP = b"PK\x03\x04"
 
 
-def read(path):
+def read(path: Path | str) -> Any:
     """What the file holds, by torch's safe loader, which runs no code from it.
 
     Raises: CheckpointError if the file is not whole, or holds what that loader refuses.
@@ -74,7 +76,7 @@ def _fault(path, size):
     return f"damaged ({damaged}): copy it again" if damaged else None
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """The same data in types that the safe loader knows without an allow-list.
 
     Raises: CheckpointError for an object of another type.

@@ -6,11 +6,13 @@ to is counted first.
 
 import warnings
 from itertools import islice, repeat
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..errors import CheckpointError, LimitError, one_line
+from ..models.family import Family, Settings, Weights
 
 _MOST_VALUES = {"cfg": 10_000, "args": 10_000}  # fairseq has about a thousand
 _MOST_VALUES_IN_ALL = 200_000  # the optimizer has a few for each parameter
@@ -21,7 +23,7 @@ _UNSET = "._float_tensor"  # of older fairseqs: nothing reads it, and it holds w
 NOT_LEARNT = ("version", _UNSET)
 
 
-def check_extent(state):
+def check_extent(state: dict[str, Any]) -> None:
     """Raises: LimitError if the data are more than a checkpoint has, tensors aside."""
     for part, most in _MOST_VALUES.items():
         _count(state.get(part), most)
@@ -49,7 +51,7 @@ def _values(data):
         yield from _values(vars(data))
 
 
-def check_structure(state):
+def check_structure(state: dict[str, Any]) -> None:
     """Raises: CheckpointError unless what this package reads of the settings has its type."""
     cfg, history = state["cfg"], state["optimizer_history"]
     there = {
@@ -69,7 +71,7 @@ def check_structure(state):
             raise CheckpointError(f"has a {type(value).__name__} as {name}, not a {kind.__name__}")
 
 
-def check_tensors(model):
+def check_tensors(model: dict[Any, Any]) -> None:
     """Raises: CheckpointError unless a state_dict has tensors only, each with all its numbers."""
     for name, tensor in model.items():
         if not isinstance(name, str) or not torch.is_tensor(tensor):
@@ -82,7 +84,7 @@ def check_tensors(model):
             raise CheckpointError(f"its {name} claims {tuple(tensor.shape)} out of {there} bytes")
 
 
-def check_numbers(model):
+def check_numbers(model: Weights) -> None:
     """Raises: CheckpointError unless a state_dict has finite floating-point numbers only."""
     for name, tensor in model.items():
         if tensor.dtype not in _DTYPES or not tensor.numel():
@@ -95,7 +97,9 @@ def check_numbers(model):
             )
 
 
-def check_fits(family, settings, weights, any_size=False):
+def check_fits(
+    family: Family, settings: Settings, weights: Weights, any_size: bool = False
+) -> None:
     """Whether a model of these settings has a state_dict's names and shapes.
 
     It is built without memory for its parameters, and fairseq loads the state_dict into it.

@@ -1,14 +1,17 @@
 """What several commands' arguments share."""
 
 import argparse
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def positive(text):
+def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}': must be a number from 1")
     return int(text)
 
 
-def add_output(command, what="checkpoint"):
+def add_output(command: argparse.ArgumentParser, what: str = "checkpoint") -> None:
     command.add_argument("-o", "--output", required=True, help=f"file to write: the {what}")
     command.add_argument("--force", action="store_true", help="replace the output if it is there")

@@ -2,10 +2,10 @@
 
 from ..checkpoints.average import average
 from ..files import check_output
-from .arguments import add_output
+from .arguments import Commands, add_output
 
 
-def add(commands):
+def add(commands: Commands) -> None:
     command = commands.add_parser("average", help="average the models in checkpoints of one run")
     command.add_argument("checkpoints", nargs="+")
     add_output(command)

@@ -1,10 +1,10 @@
 """`selfteach distil`: the training text as a teacher translates it."""
 
 from .. import distil
-from .arguments import positive
+from .arguments import Commands, positive
 
 
-def add(commands):
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "distil",
         help="make a data folder whose training targets are a teacher's translations",

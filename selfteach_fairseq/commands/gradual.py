@@ -7,12 +7,12 @@ from ..gradual.gradual import Gradual
 from ..gradual.schedule import parse_schedule
 from ..gradual.stage import stages_of
 from ..importance import run as importance_run
-from .arguments import positive
+from .arguments import Commands, positive
 
 _PATIENCE = 5
 
 
-def add(commands):
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "gradual",
         help="train, cut a few layers, train what is left, and so on",

@@ -10,12 +10,12 @@ from ..files import write_json
 from ..importance import pictures as importance_pictures
 from ..importance import run as importance_run
 from ..importance.importance import ALL
-from .arguments import positive
+from .arguments import Commands, positive
 
 _TABLE, _ZEROING = "importance.tsv", "zeroing.json"
 
 
-def add(commands):
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "importance", help="how much each layer matters, through the checkpoints of a run"
     )

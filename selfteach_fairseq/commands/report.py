@@ -4,10 +4,10 @@ from pathlib import Path
 
 from ..evaluation import records, tables
 from ..report import results
-from .arguments import positive
+from .arguments import Commands, positive
 
 
-def add(commands):
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "report",
         help="print score records as tables; of a folder, make a page with pictures too",

@@ -4,10 +4,10 @@ import argparse
 
 from ..evaluation import quality, records, score, tables
 from ..files import check_output
-from .arguments import add_output, positive
+from .arguments import Commands, add_output, positive
 
 
-def add(commands):
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "score",
         help="translate and score with one checkpoint",

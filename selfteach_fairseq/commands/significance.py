@@ -3,9 +3,10 @@
 from ..evaluation import significance
 from ..evaluation.tables import markdown
 from ..files import write_table
+from .arguments import Commands
 
 
-def add(commands):
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "significance",
         help="test score records against models of their size trained from scratch",

@@ -6,10 +6,10 @@ from pathlib import Path
 from ..checkpoints.checkpoint import Checkpoint
 from ..files import check_output
 from ..layers import Choice, Layers
-from .arguments import add_output
+from .arguments import Commands, add_output
 
 
-def add(commands):
+def add(commands: Commands) -> None:
     command = commands.add_parser("truncate", help="cut a student out of a checkpoint")
     command.add_argument("checkpoint")
     layers = command.add_argument_group("what to keep")

@@ -1,13 +1,13 @@
 """Settings that can't work with a student, refused at start: each error names the way out."""
 
 from fairseq.models import ARCH_MODEL_REGISTRY
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from ..layers import Layers, parse_students
 from ..models.transformer import TransformerSelfteachModel
 
 
-def of_model(name):
+def of_model(name: str) -> str:
     """A setting of the model as the default of a criterion's: None if the model has none such.
 
     fairseq resolves interpolations before any code of ours runs, and II("model...") would end in an
@@ -23,7 +23,7 @@ def _setting_of_model(name, *, _root_):
 OmegaConf.register_new_resolver("setting_of_model", _setting_of_model, replace=True)
 
 
-def students_of(cfg):
+def students_of(cfg: DictConfig) -> tuple[Layers, ...]:
     """The students that `--student-layers` names; by default the one of half depth.
 
     Raises: ValueError if it is malformed, or names one that is no part of the model.
@@ -50,7 +50,7 @@ def students_of(cfg):
     return students
 
 
-def check(cfg):
+def check(cfg: DictConfig) -> None:
     """Checks the criterion's settings, and those of the model and of the workers beside them.
 
     Raises: ValueError that names the flag, its value and the way out.

@@ -4,18 +4,22 @@ Shapes: N tokens, padding included, as fairseq's criterion has them; V types.
 """
 
 import math
+from typing import Any
 
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterion,
     label_smoothed_nll_loss,
 )
 from fairseq.logging import metrics
+from fairseq.tasks import FairseqTask
+from omegaconf import DictConfig
+from torch import Tensor, nn
 
 
 class DivergenceCriterion(LabelSmoothedCrossEntropyCriterion):
     """fairseq's criterion, and what a subclass needs for `a * CE + b * divergence`."""
 
-    def __init__(self, cfg, task):
+    def __init__(self, cfg: DictConfig, task: FairseqTask) -> None:
         super().__init__(
             task,
             cfg.sentence_avg,
@@ -24,15 +28,23 @@ class DivergenceCriterion(LabelSmoothedCrossEntropyCriterion):
             cfg.report_accuracy,
         )
 
-    def cross_entropy(self, log_probs, target):
+    def cross_entropy(self, log_probs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The sums of label-smoothed CE and of NLL of log-probabilities (N, V)."""
         return label_smoothed_nll_loss(log_probs, target, self.eps, self.padding_idx)
 
-    def sum_of(self, divergences, target):
+    def sum_of(self, divergences: Tensor, target: Tensor) -> Tensor:
         """The sum of the tokens' divergences (N,), padding left out."""
         return divergences.masked_fill(target.eq(self.padding_idx), 0).sum()
 
-    def outcome(self, loss, nll, kl, sample, model, net_output):
+    def outcome(
+        self,
+        loss: Tensor,
+        nll: Tensor,
+        kl: Tensor,
+        sample: dict[str, Any],
+        model: nn.Module,
+        net_output: tuple,
+    ) -> tuple[Tensor, int, dict[str, Any]]:
         """Returns: (loss, sample size, logging outputs), as fairseq's criteria do."""
         sentences = sample["target"].size(0)
         sample_size = sentences if self.sentence_avg else sample["ntokens"]
@@ -50,7 +62,7 @@ class DivergenceCriterion(LabelSmoothedCrossEntropyCriterion):
         return loss, sample_size, logging_output
 
     @classmethod
-    def reduce_metrics(cls, logging_outputs):
+    def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
         """Logs what fairseq's criterion logs, and the divergence, in bits per token."""
         super().reduce_metrics(logging_outputs)
         if "kl" in logging_outputs[0]:

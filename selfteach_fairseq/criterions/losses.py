@@ -7,6 +7,7 @@ that no (N, V) tensor is ever held: what backward needs is (S + 1, N, C) and (V,
 the tensors (n, V) are written in place, since allocating them costs as much as filling them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,7 +47,14 @@ class Losses(NamedTuple):
     correct: Tensor  # () tokens whose target the full model ranks first
 
 
-def self_teaching_loss(full, students, weight, target, objective, chunk_tokens=None):
+def self_teaching_loss(
+    full: Tensor,
+    students: Sequence[Tensor],
+    weight: Tensor,
+    target: Tensor,
+    objective: Objective,
+    chunk_tokens: int | None = None,
+) -> Losses:
     """The loss of a full model and of its students behind their shared output projection.
 
     Args:
@@ -60,12 +68,9 @@ def self_teaching_loss(full, students, weight, target, objective, chunk_tokens=N
     Returns: Losses
     """
     wants_grad = torch.is_grad_enabled()  # is always False inside Function.forward
-    if chunk_tokens is None:
-        chunk_tokens = _chunk_tokens(weight)
-    outputs = _SelfTeaching.apply(
-        target, objective, chunk_tokens, wants_grad, weight, full, *students
-    )
-    return Losses(*outputs)
+    chunk_tokens = _chunk_tokens(weight) if chunk_tokens is None else chunk_tokens
+    inputs = target, objective, chunk_tokens, wants_grad, weight, full, *students
+    return Losses(*_SelfTeaching.apply(*inputs))
 
 
 def _chunk_tokens(weight):
@@ -91,13 +96,9 @@ class _SelfTeaching(torch.autograd.Function):
         with torch.autocast(device, enabled=False):
             for start in range(0, target.numel(), chunk_tokens):
                 rows = slice(start, start + chunk_tokens)
-                chunk.add(
-                    [model[rows] for model in models],
-                    target[rows],
-                    sums,
-                    grads[0],
-                    [grad[rows] for grad in grads[1:]],
-                )
+                features = [model[rows] for model in models]
+                of_features = [grad[rows] for grad in grads[1:]]
+                chunk.add(features, target[rows], sums, grads[0], of_features)
         if wants_grad:
             ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(*sums[1:])

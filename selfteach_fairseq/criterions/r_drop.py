@@ -4,12 +4,16 @@ Shapes: N tokens, padding included, V types.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from fairseq.criterions import register_criterion
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
 )
+from fairseq.tasks import FairseqTask
+from omegaconf import DictConfig
+from torch import Tensor, nn
 
 from .divergence import DivergenceCriterion
 
@@ -35,13 +39,15 @@ class RDropCriterion(DivergenceCriterion):
     Raises: ValueError at start if alpha is negative.
     """
 
-    def __init__(self, cfg, task):
+    def __init__(self, cfg: DictConfig, task: FairseqTask) -> None:
         if cfg.r_drop_alpha < 0:
             raise ValueError(f"--r-drop-alpha {cfg.r_drop_alpha}: must not be negative")
         super().__init__(cfg, task)
         self.alpha = cfg.r_drop_alpha
 
-    def forward(self, model, sample, reduce=True):
+    def forward(
+        self, model: nn.Module, sample: dict[str, Any], reduce: bool = True
+    ) -> tuple[Tensor, int, dict[str, Any]]:
         """Raises: NotImplementedError without `reduce` in training."""
         if not model.training:
             return super().forward(model, sample, reduce)

@@ -16,9 +16,12 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
 )
 from fairseq.dataclass import ChoiceEnum
 from fairseq.logging import metrics
-from omegaconf import II
+from fairseq.tasks import FairseqTask
+from omegaconf import II, DictConfig
+from torch import Tensor
 
-from ..layers import layers_of_metric
+from ..layers import Layers, layers_of_metric
+from ..models.family import Taught
 from .checks import check, of_model, students_of
 from .losses import Objective, self_teaching_loss
 
@@ -95,7 +98,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
     Raises: ValueError at start if settings don't fit each other or the model.
     """
 
-    def __init__(self, cfg, task):
+    def __init__(self, cfg: DictConfig, task: FairseqTask) -> None:
         check(cfg)
         super().__init__(
             task,
@@ -107,7 +110,9 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         self.cfg = cfg
         self.students = students_of(cfg)
 
-    def forward(self, model, sample, reduce=True):
+    def forward(
+        self, model: Taught, sample: dict[str, Any], reduce: bool = True
+    ) -> tuple[Tensor, int, dict[str, Any]]:
         """Returns: (loss, sample size, logging outputs), the loss summed over the tokens.
 
         Raises: NotImplementedError without `reduce`: the loss of single tokens is never kept.
@@ -152,7 +157,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
             logging_output["total"] = rows.numel()
         return losses.loss, sample_size, logging_output
 
-    def alpha_at(self, update):
+    def alpha_at(self, update: int) -> float:
         """alpha in training: 0 before its start, then rising linearly through its warm-up."""
         since_start = update - self.cfg.alpha_start_update
         if since_start < 0:
@@ -161,7 +166,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
             return self.cfg.alpha
         return self.cfg.alpha * since_start / self.cfg.alpha_warmup_updates
 
-    def students_at(self, update):
+    def students_at(self, update: int) -> tuple[Layers, ...]:
         """The students that learn in this update; drawn ones depend on nothing but its number."""
         if self.alpha_at(update) == 0 and self.cfg.student_ce == 0:
             return ()
@@ -181,7 +186,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         )
 
     @classmethod
-    def reduce_metrics(cls, logging_outputs):
+    def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
         """Logs what fairseq's criterion logs, and the students' figures, in bits per token."""
         super().reduce_metrics(logging_outputs)
         tokens = sum(log["ntokens"] for log in logging_outputs)

@@ -4,6 +4,7 @@ Shapes: N tokens, padding included, V types.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Optional
 
 import torch
@@ -11,6 +12,9 @@ from fairseq.criterions import register_criterion
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
 )
+from fairseq.tasks import FairseqTask
+from omegaconf import DictConfig
+from torch import Tensor, nn
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import CheckpointError
@@ -48,13 +52,15 @@ class WordLevelDistillationCriterion(DivergenceCriterion):
     Raises: ValueError at start if a setting, or the teacher, does not fit.
     """
 
-    def __init__(self, cfg, task):
+    def __init__(self, cfg: DictConfig, task: FairseqTask) -> None:
         _check(cfg)
         super().__init__(cfg, task)
         self.weight, self.temperature = cfg.teacher_weight, cfg.teacher_temperature
         self._held = [load_teacher(cfg.teacher, task)]  # in a list: no module of this module
 
-    def forward(self, model, sample, reduce=True):
+    def forward(
+        self, model: nn.Module, sample: dict[str, Any], reduce: bool = True
+    ) -> tuple[Tensor, int, dict[str, Any]]:
         """Raises: NotImplementedError without `reduce`, as the loss of tokens is not kept."""
         if not reduce:
             raise NotImplementedError("word_level_distillation only gives the summed loss")
@@ -71,7 +77,7 @@ class WordLevelDistillationCriterion(DivergenceCriterion):
         loss = (1 - self.weight) * ce + self.weight * kl
         return self.outcome(loss, nll, kl, sample, model, net_output)
 
-    def teacher_beside(self, model):
+    def teacher_beside(self, model: nn.Module) -> nn.Module:
         """The teacher, where the model is and in its precision, once it has moved there."""
         (teacher,) = self._held
         there, here = next(model.parameters()), next(teacher.parameters())
@@ -99,7 +105,7 @@ def _check(cfg):
         )
 
 
-def load_teacher(path, task):
+def load_teacher(path: Path | str, task: FairseqTask) -> nn.Module:
     """The model of a checkpoint, in eval mode and without gradients.
 
     Raises: ValueError if it is no Transformer's, or of dictionaries of other sizes than the task's.

@@ -4,15 +4,18 @@ Shapes: B batch, S source length, T target length, C features, V types.
 """
 
 import copy
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import Any, Self
 
 import torch
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.models import build_model, register_model
 from fairseq.models.transformer import TransformerConfig, TransformerModelBase
+from fairseq.tasks import FairseqTask
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
-from omegaconf import OmegaConf
-from torch import nn
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
 
 from ..layers import SIDES, Layers
 from .config import FROM_EMBED_DIM, TransformerSelfteachConfig
@@ -27,18 +30,18 @@ class TransformerSelfteachModel(TransformerModelBase):
     """A Transformer whose forward() can also return what its first layers alone would say."""
 
     @classmethod
-    def add_args(cls, parser):
+    def add_args(cls, parser: ArgumentParser) -> None:
         # TransformerModelBase sets every default here, and architectures would change nothing.
         gen_parser_from_dataclass(parser, TransformerSelfteachConfig(), delete_default=True)
 
     @classmethod
-    def build_model(cls, cfg, task):
+    def build_model(cls, cfg: DictConfig | Namespace, task: FairseqTask) -> Self:
         """Raises: ValueError for a setting that no student can share."""
         if cfg.base_layers:
             raise ValueError(
                 "--base-layers puts layers of another kind between the decoder's: leave it out"
             )
-        flat = OmegaConf.to_container(cfg) if OmegaConf.is_config(cfg) else vars(cfg)
+        flat: Any = OmegaConf.to_container(cfg) if OmegaConf.is_config(cfg) else vars(cfg)
         for name in FROM_EMBED_DIM:
             flat[name] = flat[name] or flat["decoder_embed_dim"]
         return super().build_model(TransformerConfig.from_namespace(Namespace(**flat)), task)
@@ -47,17 +50,17 @@ class TransformerSelfteachModel(TransformerModelBase):
         super().__init__(cfg, encoder, decoder)
         self.num_updates = 0
 
-    def set_num_updates(self, num_updates):
+    def set_num_updates(self, num_updates: int) -> None:
         """Keeps the update number for the criterion, which fairseq does not tell."""
         super().set_num_updates(num_updates)
         self.num_updates = num_updates
 
     @property
-    def depth(self):
+    def depth(self) -> Layers:
         """All of its Layers."""
         return Layers.first(len(self.encoder.layers), len(self.decoder.layers))
 
-    def student(self, layers, decoder_layers=None):
+    def student(self, layers: Layers | str | int, decoder_layers: int | None = None) -> nn.Module:
         """A sub-model, as a stock fairseq Transformer.
 
         It shares every module with this model: training one trains the other, and train() and
@@ -70,7 +73,7 @@ class TransformerSelfteachModel(TransformerModelBase):
         Raises: ValueError if this model has no such sub-model.
         """
         if decoder_layers is not None:
-            layers = Layers.first(layers, decoder_layers)
+            layers = Layers.first(layers, decoder_layers)  # type: ignore[arg-type]
         elif not isinstance(layers, Layers):
             layers = Layers.parse(str(layers))
         numbers = layers.within(self.depth)
@@ -83,15 +86,15 @@ class TransformerSelfteachModel(TransformerModelBase):
 
     def forward(
         self,
-        src_tokens,
-        src_lengths,
-        prev_output_tokens,
-        return_all_hiddens=True,
-        features_only=False,
-        alignment_layer=None,
-        alignment_heads=None,
-        students=(),
-    ):
+        src_tokens: Tensor,
+        src_lengths: Tensor,
+        prev_output_tokens: Tensor,
+        return_all_hiddens: bool = True,
+        features_only: bool = False,
+        alignment_layer: int | None = None,
+        alignment_heads: int | None = None,
+        students: Sequence[Layers] = (),
+    ) -> tuple[Tensor, dict]:
         """As fairseq's, and the same for any students: see family.Taught.
 
         Args:

@@ -6,7 +6,7 @@ There is neither a hook nor a class to extend for any of them.
 from . import amp, divergence, hydra_presets, multilingual, resume, safe_globals, whole_files
 
 
-def apply():
+def apply() -> None:
     """Mends them all, for every process that imports this package."""
     safe_globals.apply()
     whole_files.apply()

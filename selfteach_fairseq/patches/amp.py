@@ -40,6 +40,6 @@ def _step(optimizer):
 _fairseq_init = AMPOptimizer.__init__
 
 
-def apply():
+def apply() -> None:
     AMPOptimizer.__init__ = _init
     AMPOptimizer.step = _step

@@ -65,6 +65,6 @@ _fairseq_train_step = Trainer.train_step
 _fairseq_save_checkpoint = checkpoint_utils.save_checkpoint
 
 
-def apply():
+def apply() -> None:
     Trainer.train_step = _train_step
     checkpoint_utils.save_checkpoint = _save_checkpoint

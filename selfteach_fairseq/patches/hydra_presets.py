@@ -31,5 +31,5 @@ def _merge_with_parent(dc, cfg, remove_missing=False):
 _fairseq_merge_with_parent = utils.merge_with_parent
 
 
-def apply():
+def apply() -> None:
     utils.merge_with_parent = _merge_with_parent

@@ -25,5 +25,5 @@ def _build_multilingual_model(task, args, from_checkpoint=False):
 _fairseq_build_multilingual_model = MultilingualTranslationTask.build_model
 
 
-def apply():
+def apply() -> None:
     MultilingualTranslationTask.build_model = _build_multilingual_model

@@ -172,7 +172,7 @@ def _repair(source, suffix):
         copy_whole(good, path)
 
 
-def newest_sound(folder, suffix=""):
+def newest_sound(folder: Path | str, suffix: str = "") -> Path | None:
     """The newest of fairseq's checkpoints that training can go on from, but the last; or None.
 
     Args:
@@ -209,5 +209,5 @@ def _patience():
 _fairseq_load_checkpoint = checkpoint_utils.load_checkpoint
 
 
-def apply():
+def apply() -> None:
     checkpoint_utils.load_checkpoint = _load_checkpoint

@@ -5,11 +5,12 @@ It refuses what fairseq writes into them: the settings of models configured by a
 """
 
 import argparse
+from typing import Any
 
 import numpy as np
 import torch
 
-_PLAIN = [
+_PLAIN: list[Any] = [
     argparse.Namespace,
     np.ndarray,
     np.dtype,
@@ -19,5 +20,5 @@ _PLAIN = [
 ]
 
 
-def apply():
+def apply() -> None:
     torch.serialization.add_safe_globals(_PLAIN)

@@ -7,7 +7,7 @@ from pathlib import Path
 from fairseq.file_io import PathManager
 
 
-def rename_synced(source, target):
+def rename_synced(source: Path | str, target: Path | str) -> None:
     """PathManager.rename, after the file's content has reached the disk.
 
     fairseq renames what may still be in the system's memory alone: after a power cut the new name
@@ -17,7 +17,7 @@ def rename_synced(source, target):
     os.replace(source, target)
 
 
-def copy_whole(src_path, dst_path, overwrite=False):
+def copy_whole(src_path: Path | str, dst_path: Path | str, overwrite: bool = False) -> bool:
     """PathManager.copy, except that a local file is there whole or not at all.
 
     fairseq copies checkpoint_last.pt in place, which a crash leaves torn.
@@ -42,6 +42,6 @@ def _sync(path):
 _copy = PathManager.copy
 
 
-def apply():
+def apply() -> None:
     PathManager.copy = staticmethod(copy_whole)
     PathManager.rename = staticmethod(rename_synced)

@@ -10,6 +10,8 @@ from typing import Optional
 import sacrebleu
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from omegaconf import DictConfig
+from torch import nn
 
 from ..evaluation import quality
 from ..models.transformer import TransformerSelfteachModel
@@ -28,7 +30,7 @@ class SelfteachTranslationConfig(TranslationConfig):
 
 @register_task("translation_selfteach", dataclass=SelfteachTranslationConfig)
 class SelfteachTranslationTask(TranslationTask):
-    def build_model(self, cfg, from_checkpoint=False):
+    def build_model(self, cfg: DictConfig, from_checkpoint: bool = False) -> nn.Module:
         """Raises: ValueError if the model has no such student."""
         model = super().build_model(cfg, from_checkpoint)
         if self.cfg.eval_bleu:
