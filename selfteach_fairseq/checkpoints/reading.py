@@ -57,10 +57,10 @@ def _check_archive(path):
 
 def _size(path):
     """In bytes. Raises: OSError for what is no file: a pipe or a device may never end."""
-    there = os.stat(path)
-    if not stat.S_ISREG(there.st_mode):
-        raise OSError(errno.EINVAL, "Is a directory" if stat.S_ISDIR(there.st_mode) else "No file")
-    return there.st_size
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "Is a directory" if stat.S_ISDIR(status.st_mode) else "No file")
+    return status.st_size
 
 
 def _fault(path, size):

@@ -54,7 +54,7 @@ def _values(data):
 def check_structure(state: dict[str, Any]) -> None:
     """Raises: CheckpointError unless what this package reads of the settings has its type."""
     cfg, history = state["cfg"], state["optimizer_history"]
-    there = {
+    parts = {
         "cfg.model": (cfg["model"], dict),
         "cfg.model._name": (cfg["model"]["_name"], str),
         "cfg.task": (cfg["task"], dict),
@@ -66,7 +66,7 @@ def check_structure(state: dict[str, Any]) -> None:
         "extra_state": (state.get("extra_state") or {}, dict),
         "task_state": (state.get("task_state") or {}, dict),
     }
-    for name, (value, kind) in there.items():
+    for name, (value, kind) in parts.items():
         if not isinstance(value, kind):
             raise CheckpointError(f"has a {type(value).__name__} as {name}, not a {kind.__name__}")
 
@@ -79,9 +79,9 @@ def check_tensors(model: dict[Any, Any]) -> None:
         strange = tensor.layout != torch.strided or tensor.is_nested or tensor.is_quantized
         if strange or tensor.device.type != "cpu":
             raise CheckpointError(f"its {name} is no plain tensor")
-        there = tensor.untyped_storage().nbytes()
-        if tensor.numel() * tensor.element_size() > there:
-            raise CheckpointError(f"its {name} claims {tuple(tensor.shape)} out of {there} bytes")
+        stored = tensor.untyped_storage().nbytes()
+        if tensor.numel() * tensor.element_size() > stored:
+            raise CheckpointError(f"its {name} claims {tuple(tensor.shape)} out of {stored} bytes")
 
 
 def check_numbers(model: Weights) -> None:

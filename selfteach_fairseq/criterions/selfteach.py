@@ -128,13 +128,13 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         features, extra = model(**sample["net_input"], features_only=True, students=students)
         target = model.get_targets(sample, features)[:, self.ignore_prefix_size :]
         rows = target.flatten().ne(self.padding_idx).nonzero().squeeze(1)
-        full, *firsts = (
+        full, *taught = (
             output[:, self.ignore_prefix_size :].flatten(0, 1).index_select(0, rows)  # (N, C)
             for output in (features, *extra["students"].values())
         )
         losses = self_teaching_loss(
             full,
-            firsts,
+            taught,
             extra["projection"],
             target.flatten()[rows],
             self._objective(alpha),

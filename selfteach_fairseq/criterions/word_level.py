@@ -80,9 +80,9 @@ class WordLevelDistillationCriterion(DivergenceCriterion):
     def teacher_beside(self, model: nn.Module) -> nn.Module:
         """The teacher, where the model is and in its precision, once it has moved there."""
         (teacher,) = self._held
-        there, here = next(model.parameters()), next(teacher.parameters())
-        if (there.device, there.dtype) != (here.device, here.dtype):
-            teacher.to(there.device, there.dtype)
+        wanted, present = next(model.parameters()), next(teacher.parameters())
+        if (wanted.device, wanted.dtype) != (present.device, present.dtype):
+            teacher.to(wanted.device, wanted.dtype)
         return teacher
 
     def _cooled(self, model, net_output, sample):

@@ -18,7 +18,7 @@ from ..errors import CheckpointError
 from ..files import sha256, write_json
 from ..layers import Layers
 from ..programs import logs
-from ..programs.process import child
+from ..programs.process import running
 from .account import ACCOUNT, read_account, stage_folder
 from .stage import Stage
 
@@ -170,7 +170,7 @@ def _run(command, log, lock):
     """
     with (
         open(log, "ab") as kept,
-        child(command, stdout=subprocess.PIPE, pass_fds=[lock]) as process,
+        running(command, stdout=subprocess.PIPE, pass_fds=[lock]) as process,
     ):
         for line in process.stdout:
             for output in (kept, sys.stdout.buffer):

@@ -87,12 +87,12 @@ def _updates(trainer, source):
     """How many there have been: without the optimizer's state fairseq counts from 0 again."""
     if trainer.get_num_updates():
         return trainer.get_num_updates()
-    there = trainer._optim_history[-1]["num_updates"]
+    updates = trainer._optim_history[-1]["num_updates"]
     logger.warning(
-        f"{source.path}: has no optimizer's state (--no-save-optimizer-state): after {there} "
+        f"{source.path}: has no optimizer's state (--no-save-optimizer-state): after {updates} "
         "updates, the optimizer, its learning rate and the count of updates start anew"
     )
-    return there if source.option in (None, _CONTINUING) else 0
+    return updates if source.option in (None, _CONTINUING) else 0
 
 
 def _has_ended(trainer, updates):

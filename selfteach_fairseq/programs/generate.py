@@ -17,7 +17,7 @@ from fairseq.tasks.translation import TranslationConfig
 from ..errors import ProcessError, one_line
 from ..progress import Progress
 from .options import of_generation
-from .process import child
+from .process import running
 
 if TYPE_CHECKING:
     from ..checkpoints.checkpoint import Checkpoint
@@ -163,7 +163,7 @@ def _run(command):
     """Run fairseq-generate behind a progress bar; returns what it logged."""
     log = []
     with (
-        child(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process,
+        running(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process,
         Progress("translating") as shown,
     ):
         for line in process.stderr:

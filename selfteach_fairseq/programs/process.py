@@ -12,7 +12,7 @@ USER_DIR = Path(__file__).parent.parent  # what fairseq's --user-dir takes: this
 
 
 @contextmanager
-def child(command: list[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+def running(command: list[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
     """subprocess.Popen as a context; an exception within, an interruption too, ends the process."""
     with subprocess.Popen(command, **options) as process:
         try:
