@@ -12,6 +12,7 @@ import methods
 from depths import parse_depth
 from plan import runs_of_system, systems
 from settings import Machine, Settings, SettingsError, read
+from workers import count_gpus
 
 NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
 PRECISIONS = ("fp32", "fp16", "bf16")
@@ -72,12 +73,6 @@ def faults_of_training(
         and (gpus == 0 or int(machine.nnodes) > 1)
     ):
         yield "METHOD=gradual trains on one machine, and with several workers on its GPUs only"
-
-
-def count_gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def _of_the_folder(settings: Settings) -> Iterator[str]:

@@ -8,8 +8,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 python "$recipes/check.py" "$corpus" train
-gpus=$(python -c 'import torch; print(torch.cuda.device_count())')
-started=$(python "$recipes/workers.py" "$gpus")
+started=$(python "$recipes/workers.py")
 eval "$started"  # launch=(...) workers=(...) numbers=(...)
 
 train=(stage)

@@ -1,14 +1,22 @@
-"""How the workers of a training are started: recipes/workers.py GPUS
+"""How the workers of a training are started: recipes/workers.py
 
 Prints, for the shell, the words before fairseq-train (`launch`), the options that tell it of the
 workers (`workers`) and those of the numbers that it computes with (`numbers`), from NPROC_PER_NODE,
 NNODES and PRECISION.
 """
 
+import os
 import shlex
-import sys
 
 from settings import Machine
+
+
+def count_gpus() -> int:
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return 0  # without the two seconds that torch takes
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def launch(machine: Machine, gpus: int) -> list[str]:
@@ -42,11 +50,11 @@ def numbers(machine: Machine, gpus: int) -> list[str]:
     return precision if gpus else [*precision, "--cpu"]
 
 
-def main(gpus: str) -> None:
-    machine = Machine.from_environment()
+def main() -> None:
+    machine, gpus = Machine.from_environment(), count_gpus()
     for words in (launch, workers, numbers):
-        print(f"{words.__name__}=({shlex.join(words(machine, int(gpus)))})")
+        print(f"{words.__name__}=({shlex.join(words(machine, gpus))})")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

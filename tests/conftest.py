@@ -33,7 +33,10 @@ def python():
     folder = tempfile.TemporaryDirectory()
     script, address = Path(folder.name, "python"), Path(folder.name, "socket")
     prefork = ROOT / "tests/prefork.py"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{prefork}" "{address}" "$@"\n')
+    script.write_text(
+        f'#!/bin/sh\nif [ "$1" != -m ]; then exec "{sys.executable}" "$@"; fi\n'
+        f'exec "{sys.executable}" -IS "{prefork}" "{address}" "$@"\n'
+    )
     script.chmod(0o755)
     server = subprocess.Popen(
         [sys.executable, prefork, address, "--serve"], env=ENVIRONMENT, stdout=subprocess.PIPE
