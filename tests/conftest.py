@@ -49,8 +49,9 @@ def python():
 
 def run(*command, cwd=None, check=True):
     """Run a command as a user would; the result has stdout and stderr as text."""
+    words = [python() if word == sys.executable else str(word) for word in command[:1]]
     result = subprocess.run(
-        [str(word) for word in command],
+        [*words, *map(str, command[1:])],
         cwd=cwd,
         env=ENVIRONMENT,
         capture_output=True,
@@ -63,17 +64,17 @@ def run(*command, cwd=None, check=True):
 
 
 def fairseq(command, *arguments, **options):
-    return run(python(), "-m", f"fairseq_cli.{command}", *arguments, **options)
+    return run(sys.executable, "-m", f"fairseq_cli.{command}", *arguments, **options)
 
 
 def selfteach(*arguments, **options):
-    return run(python(), "-m", "selfteach_fairseq.cli", *arguments, **options)
+    return run(sys.executable, "-m", "selfteach_fairseq.cli", *arguments, **options)
 
 
 def train_command(data, save_dir, *flags):
     """fairseq-train of a tiny model: 4 encoder and 3 decoder layers unless `flags` say else."""
     return (
-        *(python(), "-m", "fairseq_cli.train"),
+        *(sys.executable, "-m", "fairseq_cli.train"),
         *(data, "--user-dir", USER_DIR, "--save-dir", save_dir, "--cpu"),
         *("--arch", "transformer_selfteach_tiny", "--encoder-layers", 4, "--decoder-layers", 3),
         *("--encoder-embed-dim", 16, "--encoder-ffn-embed-dim", 16, "--share-all-embeddings"),

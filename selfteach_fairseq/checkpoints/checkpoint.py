@@ -68,8 +68,8 @@ class Checkpoint:
         """Of what torch loads from a file. Settings may be under `args`, as they once were."""
         if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
             raise CheckpointError("holds no fairseq model")
-        check_extent(state)
         try:
+            check_extent(state)
             if state.get("cfg") is None:  # from before fairseq 0.10
                 state = checkpoint_utils._upgrade_state_dict(state)
             state = plain(state)

@@ -1,5 +1,6 @@
 """What `selfteach score` refuses before fairseq starts."""
 
+import copy
 import json
 from argparse import Namespace
 
@@ -65,6 +66,7 @@ def test_languages_that_are_none(state, tmp_path, capsys, language):
 @pytest.mark.parametrize("command", ["score", "distil", "importance"])
 def test_a_task_with_language_tokens_is_named(state, tmp_path, capsys, command):
     """Its dictionaries have more types than the data's, which is the folder it was trained on."""
+    state = copy.deepcopy(state)
     state["cfg"]["task"].update(_name="translation_multi_simple_epoch", lang_pairs="xx-en")
     torch.save(state, tmp_path / "model.pt")
     (tmp_path / "dict.xx.txt").write_bytes(TYPES.replace(b"t32 1\n", b""))
