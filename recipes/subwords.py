@@ -81,7 +81,7 @@ def build(corpus, languages, types, normalization, out):
 
 
 def sentences(path):
-    with open(path, encoding="utf-8", newline="\n") as lines:
+    with open(path, encoding="utf-8-sig", newline="\n") as lines:
         yield from map(single_spaced, lines)
 
 
@@ -97,7 +97,7 @@ def encode(pieces, known, source, target, longest):
     """
     changed = 0
     with (
-        open(source, encoding="utf-8", newline="\n") as lines,
+        open(source, encoding="utf-8-sig", newline="\n") as lines,
         open(target, "w", encoding="utf-8") as out,
     ):
         for number, line in enumerate(lines, start=1):

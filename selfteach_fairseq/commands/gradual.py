@@ -62,7 +62,7 @@ def _run(args):
     stages = stages_of(depths, args.stage_updates, patience, args.options, later)
     gradual = Gradual(args.data, args.save_dir, stages, args.init)
     try:
-        account = gradual.run()
+        state = gradual.run()
     except subprocess.CalledProcessError as error:
         raise ValueError(
             f"fairseq-train ended with code {error.returncode}, see above; the same command goes on"
@@ -71,7 +71,7 @@ def _run(args):
     print(
         f"{'stage':>5}{'model':>8}{'student':>9}{'updates':>9}{'minutes':>9}{'model':>9}{'student':>9}"
     )
-    for number, stage in enumerate(account["stages"], start=1):
+    for number, stage in enumerate(state["stages"], start=1):
         print(
             f"{number:>5}{stage['full']:>8}{stage['student']:>9}{stage['updates']:>9,}"
             f"{stage['training_seconds'] / 60:>9.1f}"

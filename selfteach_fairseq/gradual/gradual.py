@@ -19,12 +19,12 @@ from ..files import sha256, write_json
 from ..layers import Layers
 from ..programs import logs
 from ..programs.process import running
-from .account import ACCOUNT, read_account, stage_folder
 from .stage import Stage
+from .state import STATE, read_state, stage_folder
 
 
 class Gradual:
-    """A schedule's folder: a fairseq run for each stage, a model for each depth, an account.
+    """A schedule's folder: a fairseq run for each stage, a model for each depth, its state.
 
     `stage1-6x6/` and so on are fairseq's runs, `model-6x6.pt` and so on stock checkpoints of what
     was cut out, and `schedule.json` says what each stage cost and reached.
@@ -44,7 +44,7 @@ class Gradual:
         Raises: ValueError if there is no data.
         """
         self.data, self.folder, self.stages, self.init = data, Path(folder), stages, init
-        self.account: dict[str, Any] = {
+        self.state: dict[str, Any] = {
             "version": 1,
             "data_sha256": _digest(data),
             "init_sha256": None,
@@ -52,19 +52,19 @@ class Gradual:
         }
 
     def run(self) -> dict[str, Any]:
-        """Runs what has not been run. Returns: the account, as it is in schedule.json.
+        """Runs what has not been run. Returns: the state, as it is in schedule.json.
 
         Raises: ValueError, or CalledProcessError if a stage's training fails.
         """
         init = self._read_init()
         self.folder.mkdir(parents=True, exist_ok=True)
         with _only_one(self.folder) as lock:
-            self._check_account()
+            self._check_state()
             start = None
             if init:
                 start = self.folder / "init.pt"
                 if not start.exists():
-                    self._write()  # first, for checkpoints without an account are another run's
+                    self._write()  # first, for checkpoints without a state are another run's
                     init.write(start)
             for number, stage in enumerate(self.stages, start=1):
                 entry = self._entry(number, stage)
@@ -73,7 +73,7 @@ class Gradual:
                     entry |= self._finish(number, stage, start)
                     self._write()
                 start = self.model(stage.student)
-        return self.account
+        return self.state
 
     def model(self, depth: Layers) -> Path:
         """Where the model of a depth is, once it is there."""
@@ -90,37 +90,37 @@ class Gradual:
                 f"{self.init}: has {stock.layers} layers: begin the schedule with these, not "
                 f"{first}"
             )
-        self.account["init_sha256"] = sha256(self.init)
+        self.state["init_sha256"] = sha256(self.init)
         return stock
 
-    def _check_account(self):
-        """Takes up the folder's account, if there is one of the same settings so far."""
-        path = self.folder / ACCOUNT
+    def _check_state(self):
+        """Takes up the folder's state, if there is one of the same settings so far."""
+        path = self.folder / STATE
         if not path.exists():
             if any(self.folder.glob("*.pt")):
                 raise ValueError(f"{self.folder}: has checkpoints of other runs: choose another")
             return
-        account = read_account(path)
+        state = read_state(path)
         wanted = [_settings(stage) for stage in self.stages]
-        begun = [{key: entry.get(key) for key in wanted[0]} for entry in account["stages"]]
-        account = {"data_sha256": self.account["data_sha256"], **account}  # older ones lack it
-        same = all(account[key] == self.account[key] for key in ("data_sha256", "init_sha256"))
+        begun = [{key: entry.get(key) for key in wanted[0]} for entry in state["stages"]]
+        state = {"data_sha256": self.state["data_sha256"], **state}  # older ones lack it
+        same = all(state[key] == self.state[key] for key in ("data_sha256", "init_sha256"))
         if not same or begun != wanted[: len(begun)]:
             raise ValueError(
                 f"{self.folder}: has stages of another schedule, or of other data, options or "
                 "weights: choose another --save-dir"
             )
-        self.account = account
+        self.state = state
 
     def _entry(self, number, stage):
-        """The account's entry of a stage, which stands there from the stage's beginning."""
-        if len(self.account["stages"]) < number:
-            self.account["stages"].append(_settings(stage))
+        """The entry of a stage in the state, which stands there from the stage's beginning."""
+        if len(self.state["stages"]) < number:
+            self.state["stages"].append(_settings(stage))
             self._write()
-        return self.account["stages"][number - 1]
+        return self.state["stages"][number - 1]
 
     def _write(self):
-        write_json(self.account, self.folder / ACCOUNT)
+        write_json(self.state, self.folder / STATE)
 
     def _train(self, number, stage, start, lock):
         print(

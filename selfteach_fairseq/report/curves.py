@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from ..gradual.account import ACCOUNT, read_account, stage_folder
+from ..gradual.state import STATE, read_state, stage_folder
 from ..programs.logs import FULL, Curves, read
 
 _NAME = re.compile(r"train-(.+)-seed(\w+)")
@@ -32,7 +32,7 @@ def runs(folder: Path | str) -> list[Run]:
         # The logs may be links in a folder of other records of the same trainings.
         beside = (Path(folder), path.parent.resolve().parent)
         schedules = [parent / path.stem.removeprefix("train-") for parent in beside]
-        schedule = next((one for one in schedules if (one / ACCOUNT).is_file()), None)
+        schedule = next((one for one in schedules if (one / STATE).is_file()), None)
         if path.is_file() and system.isprintable():
             curves = _of_schedule(schedule) if schedule else read(path)
             if curves:
@@ -46,7 +46,7 @@ def _of_schedule(folder):
     Updates are counted through all stages. "full" is the depth that the schedule starts with.
     """
     curves, before, first = {}, 0, None
-    for number, stage in enumerate(read_account(folder / ACCOUNT)["stages"], start=1):
+    for number, stage in enumerate(read_state(folder / STATE)["stages"], start=1):
         first = first or stage["full"]
         log = stage_folder(folder, number, stage["full"]) / "train.log"
         for model, points in (read(log) if log.is_file() else {}).items():

@@ -6,7 +6,7 @@ from typing import Any
 from ..files import read_json
 from ..layers import Layers
 
-ACCOUNT = "schedule.json"
+STATE = "schedule.json"
 
 
 def stage_folder(folder: Path | str, number: int, full: Layers | str) -> Path:
@@ -14,14 +14,14 @@ def stage_folder(folder: Path | str, number: int, full: Layers | str) -> Path:
     return Path(folder) / f"stage{number}-{full}"
 
 
-def read_account(path: Path | str) -> dict[str, Any]:
+def read_state(path: Path | str) -> dict[str, Any]:
     """What `schedule.json` says. Raises: ValueError if it is none of `selfteach gradual`."""
     try:
-        account = read_json(path)
-        stages = account["stages"]
-        if account["version"] != 1 or not all(isinstance(stage, dict) for stage in stages):
+        state = read_json(path)
+        stages = state["stages"]
+        if state["version"] != 1 or not all(isinstance(stage, dict) for stage in stages):
             raise ValueError
-        account["init_sha256"]
+        state["init_sha256"]
         for stage in stages:
             Layers.parse(stage["full"])
             if not isinstance(stage.get("updates", 0), int):
@@ -31,4 +31,4 @@ def read_account(path: Path | str) -> dict[str, Any]:
             f"{path}: is no account of `selfteach gradual` that this version reads: "
             "choose another folder"
         ) from None
-    return account
+    return state
