@@ -1,5 +1,6 @@
 """Which tokens a score counts, and what no score is made of."""
 
+import urllib.request
 from importlib.util import find_spec
 
 import pytest
@@ -78,6 +79,7 @@ def test_a_model_that_cannot_be_had_is_said_in_one_line(tmp_path, monkeypatch, b
     monkeypatch.setattr(tokenizer_spm, "SACREBLEU_DIR", str(tmp_path))
     for name in ("http_proxy", "https_proxy"):  # where nobody listens
         monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # or it would keep these proxies for good
     (tmp_path / "models").mkdir()
     for name, file in (("flores200", "flores200sacrebleuspm"), ("spm", "sacrebleu_tokenizer_spm")):
         if broken:
