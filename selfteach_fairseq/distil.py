@@ -16,8 +16,8 @@ from fairseq.data import indexed_dataset
 from fairseq.data.data_utils import load_indexed_dataset
 
 from .checkpoints.checkpoint import Checkpoint
+from .checkpoints.data import dictionaries, languages
 from .errors import one_line
-from .evaluation.data import dictionaries, languages
 from .files import read_json, sha256, whole, write_json
 from .programs.generate import check_options, generating
 

@@ -11,6 +11,7 @@ FLOORS = (
     ("models",),
     ("checkpoints",),
     ("criterions", "patches", "programs"),
+    ("export",),
     ("evaluation",),
     ("tasks", "distil", "gradual", "importance"),
     ("report",),

@@ -13,12 +13,12 @@ import torch
 
 from .. import __version__
 from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.data import dictionaries, lacks_targets, languages
 from ..errors import TextError
 from ..files import lines_of
 from ..layers import SIDES
 from ..programs.generate import Hypothesis, check_options, generating
 from . import quality
-from .data import dictionaries, lacks_targets, languages
 from .records import Record
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
+from ..checkpoints import data
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import CheckpointError, DataError
-from ..evaluation import data
 from ..files import write_table
 from ..progress import Progress
 from .importance import ALL, SIDES, Key, groups, loss_without, numbers, part_importance

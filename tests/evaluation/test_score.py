@@ -9,10 +9,10 @@ import torch
 from tiny import build, checkpoint_of
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
+from selfteach_fairseq.checkpoints.data import languages
 from selfteach_fairseq.cli import main
 from selfteach_fairseq.commands.score import _about
 from selfteach_fairseq.evaluation import score
-from selfteach_fairseq.evaluation.data import languages
 from selfteach_fairseq.programs.generate import Hypothesis, Output
 
 

@@ -12,7 +12,7 @@ from fairseq.tasks.translation import load_langpair_dataset
 from ..errors import DataError, one_line
 
 if TYPE_CHECKING:
-    from ..checkpoints.checkpoint import Checkpoint
+    from .checkpoint import Checkpoint
 
 _WITH_LANGUAGE_TOKENS = ("translation_multi_simple_epoch", "translation_from_pretrained_bart")
 _LANGUAGE = re.compile(r"\w[\w@.-]*")  # sr@latin, zh_CN.GB2312
