@@ -6,6 +6,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,6 +43,38 @@ def whole(path: Path | str) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):  # it has another name now, or was never there
             partial.unlink()
+
+
+@contextmanager
+def whole_folder(path: Path | str) -> Iterator[Path]:
+    """A folder to write files into, which takes the name `path` once they are on the disk.
+
+    A folder that has this name goes.
+
+    Raises: OSError, with one line, if it can't be written; then `path` is what it was.
+    """
+    path = Path(path)
+    partial, before = (path.with_name(f"{path.name}{secrets.token_hex(4)}") for _ in range(2))
+    try:
+        partial.mkdir()
+        yield partial
+        for file in partial.iterdir():
+            with open(file, "rb") as written:
+                os.fsync(written.fileno())
+        if path.exists():
+            path.rename(before)
+        try:
+            partial.rename(path)
+        except OSError:
+            before.rename(path)
+            raise
+    except OSError as error:
+        if error.strerror is None:
+            raise  # one that says all this
+        raise OSError(f"{path}: can't be written: {error.strerror}") from None
+    finally:
+        for folder in (partial, before):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_json(path: Path | str) -> dict[str, Any]:

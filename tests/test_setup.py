@@ -22,9 +22,9 @@ def argument(name):
     return ast.literal_eval(next(word.value for word in call.keywords if word.arg == name))
 
 
-def declared(extra=None):
-    """The modules of the packages that an installation has, by setup.py."""
-    packages = argument("install_requires") + argument("extras_require").get(extra, [])
+def declared(*extras):
+    """The modules of the packages that an installation with these extras has, by setup.py."""
+    packages = sum((argument("extras_require")[x] for x in extras), argument("install_requires"))
     names = [re.match(r"[\w-]+", package)[0] for package in packages]
     return {{"ve-fairseq": "fairseq", "pyyaml": "yaml"}.get(name, name) for name in names}
 
@@ -43,11 +43,14 @@ def imported(folder, nodes=ast.walk):
 
 
 @pytest.mark.parametrize(
-    "folder, extra",
-    [("selfteach_fairseq", "plot"), ("recipes", None), ("benchmarks", "dev"), ("tests", "dev")],
+    "folder, extras",
+    [
+        *(("selfteach_fairseq", ["plot", "ship"]), ("recipes", [])),
+        *(("benchmarks", ["dev"]), ("tests", ["dev"])),
+    ],
 )
-def test_every_imported_package_is_declared(folder, extra):
-    assert set(imported(ROOT / folder)) <= declared(extra)
+def test_every_imported_package_is_declared(folder, extras):
+    assert set(imported(ROOT / folder)) <= declared(*extras)
 
 
 def test_only_functions_import_what_an_extra_installs():

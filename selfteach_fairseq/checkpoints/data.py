@@ -120,7 +120,10 @@ def batches(
         split no batch can take, for they exceed `longest` or `max_tokens`.
     Raises: ValueError if there is no such split, or nothing in it.
     """
-    dataset = _dataset(data, subset, pair, dictionaries)
+    # train, train1, ..., as fairseq-train has it
+    dataset = _dataset(data, subset, pair, dictionaries, combine=subset == "train")
+    if dataset.tgt is None:
+        raise _missing(data, subset, pair)
     with numpy_seed(1):
         order, too_long = dataset.filter_indices_by_size(
             dataset.ordered_indices(), [min(positions, max_tokens) for positions in longest]
@@ -137,19 +140,54 @@ def batches(
     return samples, len(too_long)
 
 
-def _dataset(data, subset, pair, dictionaries):
+def batches_to_translate(
+    data: Path | str,
+    subset: str,
+    pair: tuple[str, str],
+    dictionaries: tuple[Dictionary, Dictionary],
+    *,
+    longest: tuple[int, int],
+    batch_size: int,
+    max_tokens: int | None = None,
+) -> list[dict[str, Any]]:
+    """All batches of a split, those of `fairseq-generate --required-batch-size-multiple 1`.
+
+    Args:
+        longest: the most tokens that the model takes, of source and target
+        batch_size: the most sentences of a batch
+        max_tokens: the most tokens of a batch, padding included, on the longer side
+
+    Returns: samples as fairseq makes them, without targets if the split has none.
+    Raises: ValueError if there is no such split, or a sentence is longer than the model takes.
+    """
+    form = {"combine": False, "shuffle": subset != "test"}
+    dataset = _dataset(data, subset, pair, dictionaries, **form)
+    with numpy_seed(1):  # fairseq-generate's seed
+        order, too_long = dataset.filter_indices_by_size(dataset.ordered_indices(), longest)
+    if too_long:
+        raise ValueError(
+            f"{data}: {len(too_long):,} sentences of {subset}, such as number {too_long[0]} (from 0), "
+            f"are longer than the model takes, {longest[0]:,} tokens: leave them out"
+        )
+    chosen = dataset.batch_by_size(order, max_tokens=max_tokens, max_sentences=batch_size)
+    samples = [dataset.collater([dataset[i] for i in batch]) for batch in chosen]
+    _check_types(samples, dictionaries, f"{data}: {subset}")
+    return samples
+
+
+def _dataset(data, subset, pair, dictionaries, **form):
     # Not by fairseq's task, which would take a colon in the path as the end of it.
     (source, target), (source_dictionary, target_dictionary) = pair, dictionaries
     try:
         dataset = load_langpair_dataset(
             *(str(data), subset, source, source_dictionary, target, target_dictionary),
-            combine=subset == "train",  # train, train1, ..., as fairseq-train has it
             dataset_impl=None,
             upsample_primary=1,
             left_pad_source=True,
             left_pad_target=False,
             max_source_positions=None,
             max_target_positions=None,
+            **form,
         )
     except FileNotFoundError:
         dataset = None
@@ -157,12 +195,16 @@ def _dataset(data, subset, pair, dictionaries):
         raise ValueError(
             f"{data}: its {subset} can't be read ({one_line(error)}): run fairseq-preprocess again"
         ) from None
-    if dataset is None or dataset.tgt is None:
-        raise ValueError(
-            f"{data}: has no {subset} of {source} and {target}: choose another --subset, or run "
-            "fairseq-preprocess for it"
-        )
+    if dataset is None:
+        raise _missing(data, subset, pair)
     return dataset
+
+
+def _missing(data, subset, pair):
+    return ValueError(
+        f"{data}: has no {subset} of {' and '.join(pair)}: choose another --subset, or run "
+        "fairseq-preprocess for it"
+    )
 
 
 def _check_types(samples, dictionaries, where):
@@ -170,7 +212,7 @@ def _check_types(samples, dictionaries, where):
     for sample in samples:
         tokens = (sample["net_input"]["src_tokens"], sample["target"])
         for side, dictionary in zip(tokens, dictionaries, strict=True):
-            if side.max() >= len(dictionary):
+            if side is not None and side.max() >= len(dictionary):
                 raise ValueError(
                     f"{where} holds a type that its dictionary lacks: run fairseq-preprocess again"
                 )

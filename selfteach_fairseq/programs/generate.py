@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
@@ -80,6 +80,30 @@ class Output(NamedTuple):
     def translations(self) -> dict[int, str]:
         """Of each sentence the text of the best hypothesis."""
         return {number: several[0].text for number, several in self.hypotheses.items()}
+
+
+class Search(NamedTuple):
+    """How translations are searched for."""
+
+    beam: int
+    lenpen: float = 1.0
+    nbest: int = 1
+
+
+class Limit(NamedTuple):
+    """The most tokens of a translation, without its end: a times those of the source, and b."""
+
+    a: float = 0.0
+    b: int = 200  # as in fairseq-generate
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> "Limit":
+        """What options say, by fairseq's names; see check_options()."""
+        return cls(said.get("max_len_a", cls().a), said.get("max_len_b", cls().b))
+
+    def within(self, source: int, most: int) -> int:
+        """For a source of so many tokens, its end included, and a model that writes at `most`."""
+        return min(int(self.a * source + self.b), most)
 
 
 Generate = Callable[[str, list[str]], Output]  # of a subset, with options
