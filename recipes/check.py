@@ -15,6 +15,7 @@ from settings import Machine, Settings, SettingsError, read
 from workers import count_gpus
 
 NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
+QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int16", "float16", "bfloat16")
 PRECISIONS = ("fp32", "fp16", "bf16")
 
 
@@ -39,6 +40,7 @@ def faults(settings: Settings, machine: Machine) -> Iterator[str]:
             yield f"TYPES, SEEDS, AVERAGE: '{word}' is no number"
     if settings.updates and not _is_number(settings.updates):
         yield f"updates: '{settings.updates}' is no number"
+    yield from _of_engines(settings)
     for word in settings.lenpens:
         if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", word):
             yield f"LENPENS: '{word}' is no number"
@@ -114,6 +116,24 @@ def _of_methods(settings: Settings, depths_are_right: bool) -> Iterator[str]:
                 f"AVERAGE={settings.average}: METHOD=gradual goes on from the best checkpoint"
             )
     yield from dict.fromkeys(found)  # each once
+
+
+def _of_engines(settings: Settings) -> Iterator[str]:
+    for word in settings.engines:
+        engine, dash, quantization = word.partition("-")
+        known = quantization in QUANTIZATIONS if dash else engine == "fairseq"
+        if not known and word != "ctranslate2":
+            yield (
+                f"ENGINES: '{word}' is none: name fairseq, ctranslate2, or ctranslate2-int8 (also "
+                f"{', '.join(QUANTIZATIONS[1:])})"
+            )
+    if not settings.engines:
+        yield "ENGINES: name one at least"
+    if settings.quantization not in ("none", *QUANTIZATIONS):
+        yield f"QUANTIZATION={settings.quantization}: choose none, {', '.join(QUANTIZATIONS)}"
+    cuts = (settings.layers, *settings.students)
+    if settings.ship and settings.ship not in cuts:
+        yield f"SHIP={settings.ship}: choose one of {' '.join(cuts)}, which are cut out"
 
 
 def _of_the_environment(machine: Machine) -> Iterator[str]:

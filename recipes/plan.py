@@ -1,4 +1,5 @@
-"""Which runs a corpus' settings ask for, and what is cut out of each: Run, Cut."""
+"""Which runs a corpus' settings ask for, what is cut out of each, and by what each cut is scored:
+Run, Cut, Score."""
 
 from typing import NamedTuple
 
@@ -92,6 +93,10 @@ class Cut(NamedTuple):
     run: Run
     depth: str
 
+    @property
+    def scores(self) -> list["Score"]:
+        return [Score(self, engine) for engine in self.run.settings.engines]
+
     def columns(self) -> dict[str, str]:
         return {
             **{name: self.run.columns()[name] for name in ("name", "system", "seed", "costs")},
@@ -123,6 +128,23 @@ class Cut(NamedTuple):
             for depth, kept in zip(sides(self.run.depths[0]), sides(self.depth), strict=True)
         )
         return f"--keep-encoder {encoder} --keep-decoder {decoder}"
+
+
+class Score(NamedTuple):
+    """An engine that translates with a cut model."""
+
+    cut: Cut
+    engine: str  # fairseq, ctranslate2, or ctranslate2-QUANTIZATION
+
+    def columns(self) -> dict[str, str]:
+        engine, _, quantization = self.engine.partition("-")
+        name = f"{self.cut.run.name}-{self.cut.depth}"
+        return {
+            **self.cut.columns(),
+            "record": name if self.engine == "fairseq" else f"{name}.{self.engine}",
+            "engine": f"--engine {engine}"
+            + (f" --quantization {quantization}" if quantization else ""),
+        }
 
 
 def runs_of(settings: Settings) -> list[Run]:

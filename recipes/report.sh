@@ -3,12 +3,12 @@
 # that the folder has, report.html: recipes/report.sh CORPUS
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-list=$(runs --cuts name depth)
+list=$(runs --scores record)
 records=() stages=()
-while IFS="|" read -r name depth; do
-    record=$scores/$name-$depth.json
+while read -r name; do
+    record=$scores/$name.json
     if [[ ! -f $record ]]; then fail "${record#"$root"/} is missing: run recipes/score.sh $corpus"; fi
-    records+=("$record") stages+=("score-$name-$depth$tuned")
+    records+=("$record") stages+=("score-$name$tuned")
 done <<<"$list"
 python "$recipes/stages.py" check "$work" report "${stages[@]}"
 

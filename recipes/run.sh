@@ -6,10 +6,10 @@ corpus=${1:?name a corpus: demo, iwslt14-de, multi30k-de or bitext-NAME}; shift
 stages=() settings=()
 for word in "$@"; do
     case $word in
-        prepare | train | truncate | score | importance | report) stages+=("$word") ;;
+        prepare | train | truncate | score | importance | report | export) stages+=("$word") ;;
         [A-Z]*=*) settings+=("$word") ;;
         *)
-            echo "run.sh: '$word' is no stage: name prepare, train, truncate, score, importance or report" \
+            echo "run.sh: '$word' is no stage: name prepare, train, truncate, score, importance, report or export" \
                 "(and a corpus with spaces in its name with quotes)" >&2
             exit 1
             ;;

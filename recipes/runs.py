@@ -3,6 +3,7 @@
 
     recipes/runs.py CORPUS [COLUMN...]         a line a training
     recipes/runs.py CORPUS --cuts [COLUMN...]  a line a model that is cut out of one
+    recipes/runs.py CORPUS --scores [COLUMN...]  a line an engine that translates with one
 
 Columns have a | between; without a choice of columns the first line names them all. Several words
 in a column have spaces between. Folders and checkpoints are in WORK. If anything is wrong with the
@@ -23,6 +24,9 @@ def main(corpus: str, *words: str) -> None:
     rows = [run.columns() for run in runs]
     if words[:1] == ("--cuts",):
         rows, words = [cut.columns() for run in runs for cut in run.cuts], words[1:]
+    elif words[:1] == ("--scores",):
+        scores = [score for run in runs for cut in run.cuts for score in cut.scores]
+        rows, words = [score.columns() for score in scores], words[1:]
     names = words or tuple(rows[0])
     unknown = set(names) - set(rows[0])
     if unknown:

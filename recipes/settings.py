@@ -26,6 +26,9 @@ class Settings(NamedTuple):
     seeds: tuple[str, ...]
     average: str
     lenpens: tuple[str, ...]
+    engines: tuple[str, ...]
+    ship: str
+    quantization: str
     checkpoint: str
     updates: str
     needs_gpu: str

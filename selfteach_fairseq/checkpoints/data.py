@@ -166,8 +166,8 @@ def batches_to_translate(
         order, too_long = dataset.filter_indices_by_size(dataset.ordered_indices(), longest)
     if too_long:
         raise ValueError(
-            f"{data}: {len(too_long):,} sentences of {subset}, such as number {too_long[0]} (from 0), "
-            f"are longer than the model takes, {longest[0]:,} tokens: leave them out"
+            f"{data}: {len(too_long):,} sentences of {subset}, such as {too_long[0]} (from 0), are "
+            f"longer than the model takes, {longest[0]:,} tokens: leave them out"
         )
     chosen = dataset.batch_by_size(order, max_tokens=max_tokens, max_sentences=batch_size)
     samples = [dataset.collater([dataset[i] for i in batch]) for batch in chosen]

@@ -9,7 +9,7 @@ from ..checkpoints.data import dictionaries, languages
 from ..evaluation import records
 from ..evaluation.records import Record
 from ..export import folder
-from ..export.search import limit_of
+from ..export.search import counterparts
 from ..export.specification import QUANTIZATIONS
 from ..layers import SIDES, Layers
 from ..programs.generate import Limit, Search
@@ -18,7 +18,8 @@ from .arguments import Commands
 
 def add(commands: Commands) -> None:
     command = commands.add_parser(
-        "export", help="make a folder to ship of a checkpoint, for CTranslate2: no fairseq, no torch"
+        "export",
+        help="make a folder of a checkpoint that CTranslate2 loads, to ship",
     )
     command.add_argument("checkpoint")
     command.add_argument("data", help="folder of fairseq-preprocess")
@@ -73,7 +74,7 @@ def _run(args):
     size = sum(file.stat().st_size for file in Path(args.output).iterdir())
     print(
         f"{args.output}: {exported.layers} layers, {checkpoint.parameters:,} parameters, "
-        f"{size / 1e6:.1f} MB; fairseq's log-probabilities to {exported.difference:.0e}"
+        f"{size / 1e6:.1f} MB"
     )
     print(f"selfteach translate {shlex.quote(args.output)} <in >out")
 
@@ -92,5 +93,5 @@ def _of_record(record: Record, checkpoint: Checkpoint, pair: Any, path: str) -> 
                 f"{path}: is of another model, of {name} {record.get(name)} instead of {value}: "
                 "score this one"
             )
-    limit = limit_of(shlex.split(record.get("options", "")))
-    return Search(record["beam"], record["lenpen"]), limit
+    said = counterparts(shlex.split(record.get("options", "")))
+    return Search(record["beam"], float(record["lenpen"])), Limit.of(said)

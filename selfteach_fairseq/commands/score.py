@@ -3,6 +3,8 @@
 import argparse
 
 from ..evaluation import quality, records, score, tables
+from ..evaluation.engines import ENGINES
+from ..export.specification import QUANTIZATIONS
 from ..files import check_output
 from .arguments import Commands, add_output, positive
 
@@ -23,6 +25,17 @@ def add(commands: Commands) -> None:
         type=_numbers,
         default=[1.0],
         help="length penalty, default: 1; of several the best on validation text",
+    )
+    command.add_argument(
+        "--engine", choices=ENGINES, default=ENGINES[0], help="what translates, default: fairseq"
+    )
+    command.add_argument(
+        "--quantization",
+        choices=QUANTIZATIONS,
+        help="with --engine ctranslate2: the kind of its numbers (default: none, float32)",
+    )
+    command.add_argument(
+        "--threads", metavar="N", type=positive, help="of the engine (default: what torch takes)"
     )
     command.add_argument("--batch-size", type=positive, default=64, help="sentences, default: 64")
     command.add_argument(
@@ -65,6 +78,8 @@ def _run(args):
     check_output(args.output, args.force)
     check_output(records.translations_path(args.output), args.force)
     about = _about(args)
+    if args.quantization and args.engine == "fairseq":
+        raise ValueError("--quantization is for --engine ctranslate2")
     record, translations = score.score(
         args.checkpoint,
         args.data,
@@ -75,6 +90,9 @@ def _run(args):
         tokenizer=args.tokenizer,
         references=args.references,
         repeat=args.repeat,
+        engine=args.engine,
+        quantization=args.quantization or QUANTIZATIONS[0],
+        threads=args.threads,
         options=args.options,
     )
     records.write({**record, **about}, translations, args.output)

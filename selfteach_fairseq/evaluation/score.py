@@ -1,4 +1,4 @@
-"""Translate a test set with fairseq and say how good, how large and how fast a model is."""
+"""Translate a test set and say how good, how large and how fast a model is."""
 
 import platform
 import re
@@ -17,8 +17,9 @@ from ..checkpoints.data import dictionaries, lacks_targets, languages
 from ..errors import TextError
 from ..files import lines_of
 from ..layers import SIDES
-from ..programs.generate import Hypothesis, check_options, generating
+from ..programs.generate import Hypothesis, Search, check_options
 from . import quality
+from .engines import Task, of_ctranslate2, of_fairseq
 from .records import Record
 
 
@@ -33,9 +34,12 @@ def score(
     tokenizer: str | None,
     references: Path | str | None,
     repeat: int,
+    engine: str,
+    quantization: str,
+    threads: int | None,
     options: list[str],
 ) -> tuple[Record, list[str]]:
-    """Run fairseq-generate and sacreBLEU over one checkpoint.
+    """Translate with one checkpoint, and run sacreBLEU over it.
 
     Args:
         checkpoint: path of any fairseq Transformer checkpoint
@@ -46,6 +50,9 @@ def score(
         tokenizer: of sacreBLEU's; None: the one for the target's language
         references: file of raw reference translations, one a line; None: the targets in `data`
         repeat: translate so many times; the speed is the median one
+        engine: of engines.ENGINES
+        quantization: of the model in CTranslate2, as specification.QUANTIZATIONS has them
+        threads: of the engine; None: those that torch takes
         options: further options for fairseq-generate, a list of strings
 
     Returns: (record, translations): plain data for JSON, and the detokenised translations.
@@ -56,21 +63,19 @@ def score(
     model = Checkpoint.read(checkpoint).stock()
     assert model.layers is not None  # of a stock model they are known
     source, target = languages(model, data)
-    _, dictionary = dictionaries(model, data, (source, target))
+    both = dictionaries(model, data, (source, target))
     if references is None and lacks_targets(data, subset, (source, target)):
         raise ValueError(f"{data}: its {subset} has no targets: name --references")
     if len(lenpens) > 1 and lacks_targets(data, "valid", (source, target)):
         raise ValueError(f"{data}: its valid has no targets to choose by: name one --lenpen")
     tokenizer = _tokenizer(tokenizer, target)
     given = None if references is None else lines_of(references)
-    common = [
-        *("--beam", str(beam), "--batch-size", str(batch_size)),
-        *(*_joining(dictionary), *options),
-    ]
-    with generating(model, data, (source, target)) as generate:
-        lenpen, chosen = _choose(lenpens, generate, beam, tokenizer, common)
-        command = ["--lenpen", str(lenpen), *common]
-        runs = [generate(subset, command) for _ in range(repeat)]
+    threads = threads or torch.get_num_threads()
+    task = Task(model, Path(checkpoint), data, (source, target), both, batch_size, threads, options)
+    chosen_engine = of_fairseq(task) if engine == "fairseq" else of_ctranslate2(task, quantization)
+    with chosen_engine as used:
+        lenpen, chosen = _choose(lenpens, used, beam, tokenizer)
+        runs = [used.search(subset, Search(beam, lenpen)) for _ in range(repeat)]
     found = runs[0].translations
     numbers = sorted(found)
     translations = [found[number] for number in numbers]
@@ -92,7 +97,7 @@ def score(
         **quality.quality(translations, targets, tokenizer),
         **{f"{side}_layers": n for side, n in zip(SIDES, model.layers.counts, strict=True)},
         "parameters": model.parameters,
-        "bytes": Path(checkpoint).stat().st_size,
+        **used.facts,
         **speed,
         "speed_runs": repeat,
         "beam": beam,
@@ -102,8 +107,8 @@ def score(
         "updates": model.updates,
         "training_seconds": model.training_seconds,
         "options": shlex.join(options),
-        "hardware": hardware(cpu="cpu" in said),
-        "versions": _versions(),
+        "hardware": hardware(threads, cpu="cpu" in said),
+        "versions": _versions(engine),
     }
     return record, translations
 
@@ -118,24 +123,38 @@ def _tokenizer(name, language):
     return name
 
 
-def _choose(lenpens, generate, beam, tokenizer, options):
-    """Returns: (length penalty, what to note): the best of `lenpens` by BLEU on validation text.
-
-    Which hypotheses fairseq's search ends does not depend on the length penalty, only their order
-    does (SequenceGenerator.is_finished counts them): so one search serves all penalties.
-    """
+def _choose(lenpens, engine, beam, tokenizer):
+    """Returns: (length penalty, what to note): the best of `lenpens` by BLEU on validation text."""
     if len(lenpens) == 1:
         return lenpens[0], {}
-    # With the penalty 0 a hypothesis' score is the log-probability of all its tokens.
-    found = generate("valid", ["--lenpen", "0", "--nbest", str(beam), *options])
-    targets = [found.targets.get(number, "") for number in found.hypotheses]
-    metric, scores = quality.bleu(tokenizer), {}
-    for lenpen in lenpens:
-        translations = [best_of(several, lenpen).text for several in found.hypotheses.values()]
-        scores[lenpen] = quality.score(metric, translations, targets)
+    metric = quality.bleu(tokenizer)
+    scores = {
+        lenpen: quality.score(metric, *lines)
+        for lenpen, lines in _validated(lenpens, engine, beam).items()
+    }
     best = max(scores, key=scores.get)  # the first of equals
     tried = ",".join(map(str, lenpens))
     return best, {"lenpen_of": tried, "lenpen_valid_bleu": round(scores[best], 2)}
+
+
+def _validated(lenpens, engine, beam):
+    """{length penalty: (translations, targets)} of the validation text."""
+    if not engine.one_search_for_all:
+        outputs = {lenpen: engine.search("valid", Search(beam, lenpen)) for lenpen in lenpens}
+        return {
+            lenpen: (
+                [*found.translations.values()],
+                [found.targets.get(number, "") for number in found.hypotheses],
+            )
+            for lenpen, found in outputs.items()
+        }
+    # With the penalty 0 a hypothesis' score is the log-probability of all its tokens.
+    found = engine.search("valid", Search(beam, 0, nbest=beam))
+    targets = [found.targets.get(number, "") for number in found.hypotheses]
+    return {
+        lenpen: ([best_of(several, lenpen).text for several in found.hypotheses.values()], targets)
+        for lenpen in lenpens
+    }
 
 
 def best_of(hypotheses: Iterable[Hypothesis], lenpen: float) -> Hypothesis:
@@ -143,20 +162,12 @@ def best_of(hypotheses: Iterable[Hypothesis], lenpen: float) -> Hypothesis:
     return max(hypotheses, key=lambda one: one.score / one.length**lenpen)
 
 
-def _joining(dictionary):
-    """The options that make words of the pieces in a dictionary, if it has any."""
-    if any("\u2581" in symbol for symbol in dictionary.symbols):
-        return "--post-process", "sentencepiece"
-    if any(symbol.endswith("@@") for symbol in dictionary.symbols):
-        return "--post-process", "subword_nmt"
-    return ()
-
-
-def hardware(cpu: bool = False) -> str:
+def hardware(threads: int | None = None, cpu: bool = False) -> str:
     """What models run on here: the GPU, if there is one; with `cpu` (fairseq's --cpu) the CPU."""
+    threads = threads or torch.get_num_threads()
     if torch.cuda.is_available() and not cpu:
         return torch.cuda.get_device_name()
-    return f"{_cpu_name()}, {torch.get_num_threads()} threads"
+    return f"{_cpu_name()}, {threads} threads"
 
 
 def _cpu_name():
@@ -167,9 +178,10 @@ def _cpu_name():
     return found[1] if found else platform.processor() or platform.machine()
 
 
-def _versions():
+def _versions(engine):
     versions = {"selfteach_fairseq": __version__, "python": platform.python_version()}
-    for package in ("ve-fairseq", "fairseq", "torch", "sacrebleu"):
+    engines = ("ctranslate2",) * (engine == "ctranslate2")
+    for package in ("ve-fairseq", "fairseq", "torch", *engines, "sacrebleu"):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

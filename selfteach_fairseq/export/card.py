@@ -55,9 +55,6 @@ def render(checkpoint: Checkpoint, record: Mapping[str, Any] | None, **content: 
 
 def _training(checkpoint, record):
     """(name, value) of what is known of how the model was made."""
-    cfg = checkpoint.cfg
-    criterion = cfg.get("criterion") or {}
-    yield "criterion", criterion.get("_name", "unknown")
     yield "updates", checkpoint.updates
     seconds = record.get("training_seconds", checkpoint.training_seconds)
     if seconds:

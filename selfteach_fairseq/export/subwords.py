@@ -32,9 +32,9 @@ def check_fit(paths: Sequence[Path | str], dictionaries: tuple[Dictionary, Dicti
         foreign = [word for word in words if not _is_of(model, word)]
         if len(foreign) > _MOST_FOREIGN * len(words):
             raise DataError(
-                f"{path}: does not fit the dictionary: {len(foreign):,} of {len(words):,} types are "
-                f"no pieces of it, such as {foreign[0]!r}: name the model whose pieces the data "
-                "folder has"
+                f"{path}: does not fit the dictionary, where {len(foreign):,} of {len(words):,} "
+                f"types are no pieces of it, such as {foreign[0]!r}: name the model whose pieces "
+                "the data folder has"
             )
 
 

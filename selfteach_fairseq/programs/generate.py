@@ -1,5 +1,6 @@
 """fairseq-generate over one checkpoint: what it says, sentence by sentence, and how fast."""
 
+import os
 import re
 import subprocess
 import sys
@@ -111,7 +112,10 @@ Generate = Callable[[str, list[str]], Output]  # of a subset, with options
 
 @contextmanager
 def generating(
-    checkpoint: "Checkpoint", data: Path | str, pair: tuple[str, str]
+    checkpoint: "Checkpoint",
+    data: Path | str,
+    pair: tuple[str, str],
+    threads: int | None = None,
 ) -> Iterator[Generate]:
     """Gives a function generate(subset, options), which returns an Output.
 
@@ -121,8 +125,10 @@ def generating(
         checkpoint: a Checkpoint that stock fairseq loads
         data: folder of fairseq-preprocess
         pair: languages, (source, target)
+        threads: of its computations on a CPU; None: what torch takes
     """
     source, target = pair
+    environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
     options = [
         *("--task", "translation", "--source-lang", source, "--target-lang", target),
         # By default fairseq leaves out the last sentences, up to seven (its issue 5036).
@@ -133,15 +139,15 @@ def generating(
         # several, and take a colon in its path as the end of it.
         checkpoint.write(Path(folder, "model.pt"))
         Path(folder, "data").symlink_to(Path(data).absolute())
-        yield partial(_generate, folder, options)
+        yield partial(_generate, folder, options, environment)
 
 
-def _generate(folder, common, subset, options):
+def _generate(folder, common, environment, subset, options):
     with tempfile.TemporaryDirectory(dir=folder) as results:
         command = [sys.executable, "-m", "fairseq_cli.generate", f"{folder}/data"]
         command += ["--gen-subset", subset, *common, *options]
         command += ["--path", f"{folder}/model.pt", "--results-path", results]
-        log = _run([*command, "--log-format", "simple", "--log-interval", "1"])
+        log = _run([*command, "--log-format", "simple", "--log-interval", "1"], environment)
         output = Path(results) / f"generate-{subset}.txt"
         text = output.read_text(encoding="utf-8") if output.is_file() else ""
     speed = _SPEED.search(log) or _SPEED.search(text)  # which one depends on who set up logging
@@ -183,11 +189,12 @@ def _read(text):
     return hypotheses, targets
 
 
-def _run(command):
+def _run(command, environment):
     """Run fairseq-generate behind a progress bar; returns what it logged."""
     log = []
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     with (
-        running(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process,
+        running(command, env=environment, **pipes) as process,
         Progress("translating") as shown,
     ):
         for line in process.stderr:

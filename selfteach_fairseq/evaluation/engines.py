@@ -1,0 +1,89 @@
+"""What translates a test set: fairseq-generate, or CTranslate2."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from fairseq.data import Dictionary
+
+from ..checkpoints.checkpoint import Checkpoint
+from ..export.search import searching
+from ..programs.generate import Output, Search, check_options, generating
+
+ENGINES = ("fairseq", "ctranslate2")
+
+
+class Task(NamedTuple):
+    """What is translated by which model, and how."""
+
+    model: Checkpoint  # that stock fairseq loads
+    file: Path  # where it has been read
+    data: Path | str  # folder of fairseq-preprocess
+    pair: tuple[str, str]  # languages
+    dictionaries: tuple[Dictionary, Dictionary]
+    batch_size: int  # sentences
+    threads: int
+    options: Sequence[str]  # further ones for fairseq-generate
+
+
+class Engine(NamedTuple):
+    """Searches, and what a record says of what it is."""
+
+    search: Callable[[str, Search], Output]
+    facts: dict[str, Any]
+    one_search_for_all: bool  # whether a search ends the same hypotheses at any length penalty
+
+
+@contextmanager
+def of_fairseq(task: Task) -> Iterator[Engine]:
+    """Raises: ValueError for an option that is the command's."""
+    check_options(task.options)
+    common = [
+        "--batch-size",
+        str(task.batch_size),
+        *_joining(task.dictionaries[1], "--post-process"),
+    ]
+    with generating(task.model, task.data, task.pair, task.threads) as generate:
+
+        def search(subset: str, search: Search) -> Output:
+            words = ["--beam", str(search.beam), "--lenpen", str(search.lenpen)]
+            return generate(subset, [*words, "--nbest", str(search.nbest), *common, *task.options])
+
+        facts = {"engine": "fairseq", "threads": task.threads}
+        # Which hypotheses it ends does not depend on the length penalty, only their order does
+        # (SequenceGenerator.is_finished counts them).
+        yield Engine(search, {**facts, "bytes": task.file.stat().st_size}, True)
+
+
+@contextmanager
+def of_ctranslate2(task: Task, quantization: str) -> Iterator[Engine]:
+    """Raises: ValueError for options without a counterpart, or what CTranslate2 can't compute."""
+    on_gpu = torch.cuda.is_available() and "cpu" not in check_options(task.options)
+    with searching(
+        *(task.model, task.data, task.pair, task.dictionaries),
+        quantization=quantization,
+        device="cuda" if on_gpu else "cpu",
+        threads=task.threads,
+        batch_size=task.batch_size,
+        post_process=next(iter(_joining(task.dictionaries[1])), None),
+        options=task.options,
+    ) as searcher:
+        facts = {
+            "engine": "ctranslate2",
+            "quantization": quantization,
+            "compute_type": searcher.translator.compute_type,
+            "threads": task.threads,
+            "bytes": searcher.bytes,
+        }
+        yield Engine(searcher.search, facts, False)
+
+
+def _joining(dictionary, *flag):
+    """The option that makes words of the pieces in a dictionary, if it has any."""
+    if any("\u2581" in symbol for symbol in dictionary.symbols):
+        return (*flag, "sentencepiece")
+    if any(symbol.endswith("@@") for symbol in dictionary.symbols):
+        return (*flag, "subword_nmt")
+    return ()
