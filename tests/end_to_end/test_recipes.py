@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import time
 import zipfile
 from pathlib import Path
@@ -40,17 +41,28 @@ def demo(project):
 
 
 def test_the_demo_from_nothing_to_the_tables(demo):
-    output = demo.finish("demo")
+    output = demo.finish("demo", *ALL_BUT_THE_REPORT, "report", "export")
     assert [line for line in output.splitlines() if line.startswith("== ")] == [
         *("== text", "== subwords", "== binarise", "== train-selfteach-seed1"),
         *("== truncate-selfteach-seed1-3", "== truncate-selfteach-seed1-1"),
-        *("== score-selfteach-seed1-3", "== score-selfteach-seed1-1"),
+        *("== score-selfteach-seed1-3", "== score-selfteach-seed1-3.ctranslate2-int8"),
+        *("== score-selfteach-seed1-1", "== score-selfteach-seed1-1.ctranslate2-int8"),
+        "== export-selfteach-seed1-1",
     ]
     quality, cost = rows(output)
-    assert [(row["system"], row["layers"]) for row in quality] == [
-        ("selfteach", "3x3"),
-        ("selfteach", "1x1"),
+    assert [(row["system"], row["layers"], row["engine"]) for row in quality] == [
+        (*("selfteach", "3x3"), "fairseq"),
+        (*("selfteach", "3x3"), "CT2 int8"),
+        (*("selfteach", "1x1"), "fairseq"),
+        (*("selfteach", "1x1"), "CT2 int8"),
     ]
+    # The last line translates a sentence with what was just made.
+    last = output.splitlines()[-1]
+    assert last.startswith("echo 'UP THE LAMP' | ") and last.endswith(" work/demo/export-1")
+    shown = subprocess.run(
+        ["bash", "-c", last], cwd=demo.folder, env=demo.environment, capture_output=True, text=True
+    )
+    assert shown.returncode == 0 and len(shown.stdout.splitlines()) == 1, shown
     assert cost[0]["memory"].endswith("GB") and cost[0]["speed"] == "1.00 x"
     assert output.count("\nsource ") == 10
     assert all(len(line) <= 100 for line in output.splitlines() if line.startswith("|"))
@@ -58,8 +70,9 @@ def test_the_demo_from_nothing_to_the_tables(demo):
     page = demo.folder / "work/demo/report.html"
     assert page.read_text().count("<img ") == 3  # the training curves, too
 
-    again = demo.finish("demo", *ALL_BUT_THE_REPORT)
-    assert again.count("finished already, kept") == 8 and "$ " not in again
+    again = demo.finish("demo", *ALL_BUT_THE_REPORT, "export")
+    assert again.count("finished already, kept") == 11 and "$ " not in again
+    assert again.splitlines()[-1] == last
 
     (demo.folder / "without").mkdir()
     (demo.folder / "without/matplotlib.py").write_text("raise ImportError")
@@ -69,8 +82,8 @@ def test_the_demo_from_nothing_to_the_tables(demo):
 
     # A changed setting runs again what depends on it, and says so.
     demo.settings.write_text(SETTINGS.replace("updates=6", "updates=4"))
-    changed = demo.finish("demo", *ALL_BUT_THE_REPORT)
-    assert changed.count("have changed, starts anew") == 5
+    changed = demo.finish("demo", *ALL_BUT_THE_REPORT, "export")
+    assert changed.count("have changed, starts anew") == 8
     assert "== binarise: finished already, kept" in changed
 
 

@@ -13,7 +13,8 @@ from selfteach_fairseq.checkpoints.data import languages
 from selfteach_fairseq.cli import main
 from selfteach_fairseq.commands.score import _about
 from selfteach_fairseq.evaluation import score
-from selfteach_fairseq.programs.generate import Hypothesis, Output
+from selfteach_fairseq.evaluation.engines import Engine
+from selfteach_fairseq.programs.generate import Hypothesis, Output, Search
 
 
 @pytest.fixture(scope="module")
@@ -82,40 +83,54 @@ def test_the_length_penalty_is_the_best_on_validation_text():
     words = [f"a b c d e f{i}" for i in range(6)]
     asked = []
 
-    def generate(subset, options):
-        asked.append((subset, options))
+    def search(subset, search):
+        asked.append((subset, search))
         # 6 tokens of -1 a token or 2 of -2: the better one a token is the worse one in all.
         both = [Hypothesis("x", -4.0, 2), Hypothesis("", -6.0, 6)]
         said = {i: [both[0], both[1]._replace(text=text)] for i, text in enumerate(words)}
         return Output(said, dict(enumerate(words)), {})
 
-    best, noted = score._choose([0.2, 1.0, 1.4], generate, 5, "13a", ["--beam", "5"])
+    engine = Engine(search, {}, one_search_for_all=True)
+    best, noted = score._choose([0.2, 1.0, 1.4], engine, 5, "13a")
     assert best == 1.0 and noted["lenpen_of"] == "0.2,1.0,1.4" and noted["lenpen_valid_bleu"] > 99
-    assert asked == [("valid", ["--lenpen", "0", "--nbest", "5", "--beam", "5"])]
-    assert score._choose([0.2, 0.3], generate, 5, "13a", [])[1]["lenpen_valid_bleu"] == 0
-    assert score._choose([0.8], None, 5, "13a", []) == (0.8, {})
+    assert asked == [("valid", Search(5, 0, nbest=5))]
+    assert score._choose([0.2, 0.3], engine, 5, "13a")[1]["lenpen_valid_bleu"] == 0
+    assert score._choose([0.8], None, 5, "13a") == (0.8, {})
+
+
+def test_an_engine_that_ends_others_searches_once_for_each_length_penalty():
+    said, asked = {0.5: "a b c d", 1.5: "a b c e f"}, []
+
+    def search(subset, search):
+        asked.append(search)
+        return Output({0: [Hypothesis(said[search.lenpen], -2.0, 5)]}, {0: "a b c e f"}, {})
+
+    best, noted = score._choose([0.5, 1.5], Engine(search, {}, False), 3, "13a")
+    assert best == 1.5 and noted["lenpen_valid_bleu"] == 100
+    assert asked == [Search(3, 0.5), Search(3, 1.5)]
 
 
 def test_the_length_penalty_is_chosen_by_the_tokens_that_are_scored():
     """Of sentences without spaces 13a makes a token each, and all penalties would be worth 0."""
     sentences = [f"我们今天去看{word}的房子。" for word in ("他", "老师", "朋友")]
 
-    def generate(subset, options):
+    def search(subset, search):
         said = [[Hypothesis(s[1:5], -2.0, 2), Hypothesis(s[:-1], -9.0, 9)] for s in sentences]
         return Output(dict(enumerate(said)), dict(enumerate(sentences)), {})
 
-    best, noted = score._choose([0.5, 1.5], generate, 5, "zh", [])
+    engine = Engine(search, {}, one_search_for_all=True)
+    best, noted = score._choose([0.5, 1.5], engine, 5, "zh")
     assert best == 1.5 and noted["lenpen_valid_bleu"] > 85
-    best, noted = score._choose([0.5, 1.5], generate, 5, "13a", [])
+    best, noted = score._choose([0.5, 1.5], engine, 5, "13a")
     assert (best, noted["lenpen_valid_bleu"]) == (0.5, 0)
 
 
 def test_a_search_without_targets_chooses_nothing():
-    def generate(subset, options):
+    def search(subset, search):
         return Output({0: [Hypothesis("a", -2.0, 2)]}, {}, {})
 
     with pytest.raises(ValueError, match="the references are empty"):
-        score._choose([0.5, 1.5], generate, 5, "13a", [])
+        score._choose([0.5, 1.5], Engine(search, {}, True), 5, "13a")
 
 
 @pytest.mark.parametrize("code", ["sr@latin", "ca@valencia", "zh_CN.GB18030", "zh-Hant", "x"])

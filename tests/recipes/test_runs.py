@@ -64,6 +64,25 @@ PLAIN = "--criterion label_smoothed_cross_entropy"
 SELFTEACH = "--criterion label_smoothed_ce_selfteach --student-layers 3,2"
 
 
+def test_a_line_an_engine(rows):
+    engines = "fairseq ctranslate2 ctranslate2-int8"
+    found = rows("--scores", "record", "depth", "engine", METHOD="selfteach@3", ENGINES=engines)
+    assert found == [
+        ["selfteach@3-seed1-3", "3", "--engine fairseq"],
+        ["selfteach@3-seed1-3.ctranslate2", "3", "--engine ctranslate2"],
+        [
+            *("selfteach@3-seed1-3.ctranslate2-int8", "3"),
+            "--engine ctranslate2 --quantization int8",
+        ],
+        ["selfteach@3-seed1-2", "2", "--engine fairseq"],
+        ["selfteach@3-seed1-2.ctranslate2", "2", "--engine ctranslate2"],
+        [
+            *("selfteach@3-seed1-2.ctranslate2-int8", "2"),
+            "--engine ctranslate2 --quantization int8",
+        ],
+    ]
+
+
 def test_a_run_of_its_own_depth_is_cut_no_further_unless_it_trains_students(rows):
     found = rows("name", "encoder", "cuts", METHOD="plain@3 selfteach@3")
     assert found == [["plain@3-seed1", "3", "3"], ["selfteach@3-seed1", "3", "3 2"]]
@@ -164,9 +183,11 @@ FAULTY = {
     **{"LAYERS": "six", "STUDENTS": "2,1", "METHOD": "plain@ magic", "SEEDS": "one"},
     **{"TYPES": "many", "AVERAGE": "yes", "LENPENS": "1,2", "PRECISION": "fp8"},
     **{"SPM_NORMALIZATION": "nfc", "WORK": "a,b", "KEEP_EVERY": "x", "NNODES": "two"},
+    **{"ENGINES": "fairseq marian ctranslate2-int4", "SHIP": "7", "QUANTIZATION": "int4"},
 }
 SAID = ["'six'", "'2,1'", "METHOD=plain@:", "METHOD=magic:", "'one'", "'many'", "'yes'", "'1,2'"]
 SAID += ["PRECISION=fp8", "SPM_NORMALIZATION=nfc", "WORK=a,b", "KEEP_EVERY: 'x'", "NNODES: 'two'"]
+SAID += ["ENGINES: 'marian'", "ENGINES: 'ctranslate2-int4'", "SHIP=7", "QUANTIZATION=int4"]
 
 
 def test_all_that_is_wrong_is_said_at_once_before_anything_runs(tmp_path):
