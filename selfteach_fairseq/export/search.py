@@ -64,18 +64,19 @@ class Searcher:
             batch_size=self.batch_size,
             max_tokens=self.max_tokens,
         )
+        inputs = [(self._sources(sample), self._limit(sample)) for sample in samples]
+        start = time.perf_counter()
+        with Progress("translating", len(samples)) as shown:
+            # A batch begins as soon as one of the few that wait has found a free thread.
+            begun = [self._begin(*batch, search) for batch in shown.over(inputs)]
+            results = [[one.result() for one in batch] for batch in begun]
+        seconds = time.perf_counter() - start
         hypotheses: dict[int, list[Hypothesis]] = {}
         targets: dict[int, str] = {}
-        seconds = 0.0
-        with Progress("translating", len(samples)) as shown:
-            for sample in shown.over(samples):
-                sources = self._sources(sample)
-                start = time.perf_counter()
-                results = self._translate(sources, sample["net_input"]["src_tokens"], search)
-                seconds += time.perf_counter() - start
-                for number, result in zip(sample["id"].tolist(), results, strict=True):
-                    hypotheses[number] = self._hypotheses(result, search)
-                targets |= self._targets(sample)
+        for sample, found in zip(samples, results, strict=True):
+            numbers = sample["id"].tolist()
+            hypotheses |= dict(zip(numbers, map(self._hypotheses, found), strict=True))
+            targets |= self._targets(sample)
         tokens = sum(several[0].length for several in hypotheses.values())
         speed = {
             **{"sentences": len(hypotheses), "tokens": tokens, "seconds": round(seconds, 3)},
@@ -93,18 +94,25 @@ class Searcher:
             for row in sample["net_input"]["src_tokens"].tolist()
         ]
 
-    def _translate(self, sources: list[list[str]], tokens: Any, search: Search) -> Any:
+    def _limit(self, sample: Mapping[str, Any]) -> int:
+        """As fairseq's search has it: by the length of the batch, padding included."""
+        length = sample["net_input"]["src_tokens"].shape[1]
+        return self.limit.within(length, self.longest[1] - 1)
+
+    def _begin(self, sources: list[list[str]], limit: int, search: Search) -> Any:
+        """The batch's results, each to be waited for: as many batches at once as threads."""
         return self.translator.translate_batch(
             sources,
+            asynchronous=True,
             beam_size=search.beam,
             length_penalty=search.lenpen,
             num_hypotheses=search.nbest,
             max_input_length=0,  # of longer ones the rest would be left out in silence
-            max_decoding_length=self.limit.within(tokens.shape[1], self.longest[1] - 1),
+            max_decoding_length=limit,
             return_scores=True,
         )
 
-    def _hypotheses(self, result: Any, search: Search) -> list[Hypothesis]:
+    def _hypotheses(self, result: Any) -> list[Hypothesis]:
         dictionary = self.dictionaries[1]
         return [
             Hypothesis(
@@ -157,7 +165,7 @@ def searching(
         data: folder of fairseq-preprocess
         pair: languages, (source, target)
         dictionaries: theirs, that fit the checkpoint
-        threads: of one translation
+        threads: how many batches at once
         batch_size: sentences
         post_process: how pieces are joined, unless the options say
         options: as fairseq-generate takes them
