@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
         type=_loss,
         help="say which model is the fastest that loses at most so much BLEU against the first "
         "record's, in each engine and of all, and which models are dominated: another is at least "
-        "as good and at least as fast, and one of both more",
+        "as good and at least as fast, and better or faster",
     )
     command.add_argument("--csv", metavar="FILE", help="write all of the records there too")
     command.add_argument("--sentences", metavar="N", type=positive, help="show N translations too")

@@ -9,7 +9,7 @@ from .groups import Model, check_comparable, conditions_of, grouped, same_condit
 from .records import FAIRSEQ, Record, settings_of
 from .tables import Row, markdown
 
-DOMINATED = "Dominated: another model is at least as good and as fast, and more of one of both."
+DOMINATED = "Dominated: another model is at least as good and as fast, and better or faster."
 _DIGITS = 6  # kept of means, so that equal ones are equal
 
 
@@ -62,7 +62,7 @@ def choose(records: list[Record], within: float) -> Choice:
         return Choice(least, answer, [], lines)
     beaten = dominated(found)
     left = ", ".join(one.model.name for one in found if one not in beaten)
-    lines.append(f"over all engines: all but {left}")
+    lines.append(f"over all engines: {f'all but {left}' if beaten else 'none'}")
     rows = [_row(engine, several, found[0], within, least) for engine, several in engines.items()]
     return Choice(least, answer, rows, lines)
 
@@ -82,7 +82,7 @@ def fastest(several: Sequence[Candidate], least: float) -> Candidate | None:
 
 
 def dominated(several: Sequence[Candidate]) -> list[Candidate]:
-    """Those that another one beats: at least as good and at least as fast, and one of both more."""
+    """Those that another one beats: at least as good and at least as fast, and better or faster."""
     return [one for one in several if any(_beats(other, one) for other in several)]
 
 

@@ -124,6 +124,12 @@ def test_each_engine_against_the_first_model():
     ]
 
 
+def test_engines_of_which_none_is_dominated():
+    records = [record("full", 4, 38, 50), record("full", 4, 37.9, 120, **INT8)]
+    lines = ["in fairseq: none", "in CT2 int8: none", "over all engines: none"]
+    assert choice.choose(records, 0.5).dominated == lines
+
+
 @pytest.mark.parametrize(
     "fields, told",
     [
