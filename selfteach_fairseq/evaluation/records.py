@@ -31,7 +31,7 @@ def read(path: Path | str) -> Record:
     Raises: ValueError if the file holds none.
     """
     record = read_json(path)
-    record = {"system": Path(path).stem, "engine": FAIRSEQ, **record}
+    record = {"system": Path(path).stem, **record}
     wrong = [name for name in _NUMBERS if not _is_number(record.get(name))]
     optional = {name: record.get(name) for name in _OPTIONAL_NUMBERS}
     wrong += [n for n, value in optional.items() if value is not None and not _is_number(value)]
@@ -52,9 +52,10 @@ def read(path: Path | str) -> Record:
 
 def _wrong_of_engine(record):
     """Those of the fields that tell the engine which are not what such an engine has."""
-    stored = QUANTIZATIONS if record["engine"] == CTRANSLATE2 else (None,)
+    engine = record.get("engine", FAIRSEQ)
+    stored = QUANTIZATIONS if engine == CTRANSLATE2 else (None,)
     kinds = {
-        "engine": record["engine"] in (FAIRSEQ, CTRANSLATE2),
+        "engine": engine in (FAIRSEQ, CTRANSLATE2),
         "quantization": record.get("quantization") in stored,
         "compute_type": record.get("compute_type") is None or _is_text(record["compute_type"]),
     }
@@ -114,11 +115,12 @@ def translations(path: Path | str) -> list[str]:
 
 
 def write_csv(records: list[Record], path: Path | str) -> None:
-    """Write a row for each record, with all of its fields.
+    """Write a row for each record, with all of its fields; the engine for all or none.
 
     Raises: OSError, with one line, if the file can't be written.
     """
-    flat = [{**record, **record["versions"]} for record in records]
+    known = {"engine": FAIRSEQ} if any("engine" in record for record in records) else {}
+    flat = [{**known, **record, **record["versions"]} for record in records]
     for row in flat:
         del row["versions"]
     write_table(flat, path)

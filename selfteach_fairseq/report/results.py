@@ -73,8 +73,9 @@ def record_paths(folder: Path | str) -> list[Path]:
     def place(path):
         record = records[path]
         system, counts = record["system"], score_records.layers_of(record).counts
-        engine = (record["engine"] != score_records.FAIRSEQ, record.get("quantization") != "none")
-        return system != _BASE, -deepest[system], system, -_layers(record), counts, engine
+        engine = score_records.engine_of(record)
+        engine_place = engine != score_records.FAIRSEQ, engine != "CT2 float32", engine
+        return system != _BASE, -deepest[system], system, -_layers(record), counts, engine_place
 
     return sorted(records, key=place)
 
