@@ -32,6 +32,19 @@ MODELS = [
     ("plain@2", 2, 1, 38.9, 920_000, 241),
 ]
 
+# A run and what is cut out of it: layers, parameters; BLEU and sentences a second in each engine
+SHIPPED = [
+    (*(4, 4, 1_580_000), ((37.9, 45), (37.9, 131), (37.8, 122))),
+    (*(4, 2, 1_180_000), ((37.7, 66), (37.7, 198), (37.6, 189))),
+    (*(4, 1, 980_000), ((37.0, 81), (37.0, 262), (36.9, 255))),
+    (*(2, 2, 920_000), ((37.4, 70), (37.4, 237), (37.4, 221))),
+]
+ENGINES = [
+    {"engine": "fairseq", "compute_type": "float32"},
+    {"engine": "ctranslate2", "quantization": "none", "compute_type": "float32"},
+    {"engine": "ctranslate2", "quantization": "int8", "compute_type": "int8_float32"},
+]
+
 
 def write_record(folder, name="model", **fields):
     """A record of `selfteach score`, as RECORD but for the fields."""
@@ -80,3 +93,19 @@ def make(folder):
     figure, axes = pictures.new()
     axes.plot([1, 2, 3])
     pictures.save(figure, folder / "importance/ranks.svg")
+
+
+def make_shipped(folder, seeds=("1",), **fields):
+    """A run of each seed, whose models are scored in each engine; seeds differ by a BLEU."""
+    for seed in seeds:
+        for encoder, decoder, parameters, figures in SHIPPED:
+            for engine, (bleu, speed) in zip(ENGINES, figures, strict=True):
+                name = engine.get("quantization", "fairseq")
+                write_record(
+                    folder,
+                    f"selfteach-seed{seed}-{encoder}x{decoder}-{name}",
+                    **{"system": "selfteach", "seed": seed, "parameters": parameters},
+                    **{"encoder_layers": encoder, "decoder_layers": decoder},
+                    **{"bleu": bleu + int(seed) - 1, "sentences_per_second": speed},
+                    **{"threads": 1, "beam": 5, "batch_size": 64, **engine, **fields},
+                )

@@ -1,23 +1,27 @@
 """Score records: the fields they have, reading and writing them."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..errors import one_line
 from ..files import lines_of, read_json, whole, write_table
 from ..layers import Layers
 
 Record = dict[str, Any]  # what `selfteach score` writes
 
+FAIRSEQ, CTRANSLATE2 = "fairseq", "ctranslate2"  # the engines; a record that names none: fairseq
+QUANTIZATIONS = (  # how CTranslate2's model files are stored
+    *("none", "int8", "int8_float32", "int8_float16", "int16", "float16", "bfloat16"),
+)
 _NUMBERS = (
     *("bleu", "bleu_lc", "chrf", "bytes", "parameters", "sentences_per_second"),
     *("encoder_layers", "decoder_layers"),
 )
 _OPTIONAL_NUMBERS = ("training_seconds", "peak_memory_bytes")
+_OPTIONAL_COUNTS = ("threads", "beam", "batch_size")
 _OPTIONAL_TEXT = ("tokenizer", "options")
-_SIGNATURES = ("bleu_signature", "bleu_lc_signature", "chrf_signature")
 _LARGEST = 2**63  # larger numbers are no file sizes and would break the tables
 
 
@@ -31,7 +35,9 @@ def read(path: Path | str) -> Record:
     wrong = [name for name in _NUMBERS if not _is_number(record.get(name))]
     optional = {name: record.get(name) for name in _OPTIONAL_NUMBERS}
     wrong += [n for n, value in optional.items() if value is not None and not _is_number(value)]
+    wrong += [n for n in _OPTIONAL_COUNTS if not (record.get(n) is None or _is_count(record[n]))]
     wrong += [n for n in ("system", "bleu_signature") if not _is_text(record.get(n))]
+    wrong += _wrong_of_engine(record)
     wrong += [n for n in _OPTIONAL_TEXT if not isinstance(record.get(n, ""), str)]
     versions = record.get("versions")
     if not isinstance(versions, dict) or not all(map(_is_text, versions.values())):
@@ -42,6 +48,18 @@ def read(path: Path | str) -> Record:
             f"{path}: no record of `selfteach score`: its {wrong[0]} is not that of one"
         )
     return record
+
+
+def _wrong_of_engine(record):
+    """Those of the fields that tell the engine which are not what such an engine has."""
+    engine = record.get("engine", FAIRSEQ)
+    stored = QUANTIZATIONS if engine == CTRANSLATE2 else (None,)
+    kinds = {
+        "engine": engine in (FAIRSEQ, CTRANSLATE2),
+        "quantization": record.get("quantization") in stored,
+        "compute_type": record.get("compute_type") is None or _is_text(record["compute_type"]),
+    }
+    return [name for name, is_right in kinds.items() if not is_right]
 
 
 def read_cost(path: Path | str) -> dict[str, Any]:
@@ -63,6 +81,10 @@ def read_cost(path: Path | str) -> dict[str, Any]:
 def _is_number(value):
     """Finite and not negative; a bool is no number here, though Python counts it as one."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LARGEST
+
+
+def _is_count(value):
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST
 
 
 def _is_text(value):
@@ -93,11 +115,12 @@ def translations(path: Path | str) -> list[str]:
 
 
 def write_csv(records: list[Record], path: Path | str) -> None:
-    """Write a row for each record, with all of its fields.
+    """Write a row for each record, with all of its fields; the engine for all or none.
 
     Raises: OSError, with one line, if the file can't be written.
     """
-    flat = [{**record, **record["versions"]} for record in records]
+    known = {"engine": FAIRSEQ} if any("engine" in record for record in records) else {}
+    flat = [{**known, **record, **record["versions"]} for record in records]
     for row in flat:
         del row["versions"]
     write_table(flat, path)
@@ -108,37 +131,30 @@ def layers_of(record: Record) -> Layers:
     return Layers.first(record["encoder_layers"], record["decoder_layers"])
 
 
-def grouped(records: list[Record]) -> dict[tuple[str, str], list[Record]]:
-    """The records of each system and depth, such as ("selfteach", "6x3"): one record a seed."""
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        depth = str(layers_of(record))
-        groups.setdefault((record["system"], depth), []).append(record)
-    return groups
+def engine_of(record: Record) -> str:
+    """The engine's short name: "fairseq", "CT2 float32" (not quantised), "CT2 int8", ..."""
+    if record.get("engine", FAIRSEQ) == FAIRSEQ:
+        return FAIRSEQ
+    stored = record["quantization"]
+    return f"CT2 {'float32' if stored == 'none' else stored}"
 
 
-def check_comparable(records: list[Record]) -> None:
-    """Raises: ValueError if the scores of two records have different signatures."""
-    first = records[0]
-    for record in records:
-        for name in _SIGNATURES:
-            if record.get(name) != first.get(name):
-                raise ValueError(
-                    f"{first['system']} has the {name} {first.get(name)} and {record['system']} "
-                    f"{record.get(name)}, so they can't be compared: score both with the same "
-                    "--tokenizer and sacreBLEU"
-                )
+class Settings(NamedTuple):
+    """What a speed was measured with, besides the engine; None is what a record does not say."""
+
+    machine: str | None
+    threads: int | None
+    batch: int | None  # sentences
+    beam: int | None
+
+    def __str__(self) -> str:
+        counts = [f"{name} {n}" for name, n in self._asdict().items() if n and name != "machine"]
+        return ", ".join([self.machine, *counts] if self.machine else counts)
 
 
-def options_of(records: list[Record]) -> list[str]:
-    """The options given to fairseq-generate: a line for each set, naming its models if not all."""
-    given: dict[str, list[str]] = {}
-    for record in records:
-        name = f"{record['system']} {layers_of(record)}"
-        given.setdefault(record.get("options", ""), []).append(name)
-    lines = []
-    for options, names in given.items():
-        if options:
-            models = "" if len(given) == 1 else f" ({', '.join(dict.fromkeys(names))})"
-            lines.append(one_line(f"{options}{models}"))
-    return lines
+def settings_of(record: Record) -> Settings:
+    """The settings of a record; an older one has its threads in the name of its hardware only."""
+    machine, threads = str(record.get("hardware") or ""), record.get("threads")
+    if named := re.fullmatch(r"(.*), (\d{1,9}) threads", machine):
+        machine, threads = named[1], threads or int(named[2])
+    return Settings(machine or None, threads, record.get("batch_size"), record.get("beam"))

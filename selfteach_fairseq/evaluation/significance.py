@@ -11,24 +11,33 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
 from sacrebleu.significance import PairedTest
 
 from ..files import lines_of
 from ..layers import Layers
 from . import quality
-from .records import check_comparable, layers_of, read, translations
+from .groups import check_comparable
+from .records import FAIRSEQ, engine_of, layers_of, read, translations
 from .tables import Row
 
 SIGNIFICANT = 0.05  # p below this
+
+
+class _Key(NamedTuple):
+    """A model; its layers can be compared, unlike those of records.Model."""
+
+    layers: Layers
+    system: str
+    engine: str
 
 
 def compare(paths: Sequence[Path | str], references: Path | str, base: str) -> list[dict[str, Any]]:
     """Compare systems with the one trained from scratch at their depth, where there is one.
 
     A system named `base@3` is trained from scratch at depth 3, and `base` at its full depth, that
-    of its deepest record.
+    of its deepest record. Both are of one engine.
 
     Args:
         paths: of score records, each with its translations beside it
@@ -36,27 +45,44 @@ def compare(paths: Sequence[Path | str], references: Path | str, base: str) -> l
         base: name of the plain method
 
     Returns: a list of rows, dictionaries of numbers and text, one for each system and seed.
-    Raises: ValueError if a record has no translations, no two can be compared, or their scores
-        have different signatures.
+    Raises: ValueError if a record has no translations, no two can be compared, their scores have
+        different signatures, or two are of the same model and seed.
     """
     reference_lines = lines_of(references)
     quality.check_references(reference_lines)
     records = {path: read(path) for path in paths}
     check_comparable([*records.values()])
     tokenizer = records[paths[0]].get("tokenizer", quality.BEFORE_RECORDED)
-    runs: dict[tuple[Layers, str], dict[str, Path | str]] = {}
+    runs: dict[_Key, dict[str, Path | str]] = {}
     for path, record in records.items():
-        layers = layers_of(record)
-        runs.setdefault((layers, record["system"]), {})[str(record.get("seed", ""))] = path
-    scratch = {layers: s for layers, s in runs if _depth_trained(runs, s, base) == layers}
+        key = _Key(layers_of(record), record["system"], engine_of(record))
+        of_model = runs.setdefault(key, {})
+        seed = str(record.get("seed", ""))
+        if seed in of_model:
+            raise ValueError(
+                f"{path}: is of the same system, layers, engine and seed as {of_model[seed]}: "
+                "name one of them"
+            )
+        of_model[seed] = path
+    scratch = {
+        (key.layers, key.engine): key
+        for key in runs
+        if _depth_trained(runs, key.system, base) == key.layers
+    }
     rows = []
-    for (layers, system), by_seed in runs.items():
-        if layers not in scratch or system == scratch[layers]:
+    for key, by_seed in runs.items():
+        other = scratch.get((key.layers, key.engine), key)
+        if other == key:
             continue
-        bases = runs[layers, scratch[layers]]
-        for seed in sorted(by_seed.keys() & bases.keys()):
-            found = _test(bases[seed], by_seed[seed], reference_lines, tokenizer)
-            about = {"system": system, "layers": str(layers), "base": scratch[layers], "seed": seed}
+        for seed in sorted(by_seed.keys() & runs[other].keys()):
+            found = _test(runs[other][seed], by_seed[seed], reference_lines, tokenizer)
+            about = {
+                "system": key.system,
+                "layers": str(key.layers),
+                "engine": key.engine,
+                "base": other.system,
+                "seed": seed,
+            }
             rows.append({**about, **found})
     if not rows:
         raise ValueError(
@@ -67,12 +93,15 @@ def compare(paths: Sequence[Path | str], references: Path | str, base: str) -> l
 
 
 def _depth_trained(runs, system, base):
-    """The depth at which a system was trained from scratch; None if it was not."""
+    """The depth at which a system was trained from scratch; None if it was not.
+
+    Its full model counts whatever engine that was scored in, lest a cut one pass for it.
+    """
     name, _, own = system.partition("@")
     if name != base:
         return None
     try:
-        return Layers.parse(own) if own else max(layers for layers, s in runs if s == system)
+        return Layers.parse(own) if own else max(key.layers for key in runs if key.system == system)
     except ValueError:
         return None
 
@@ -96,21 +125,24 @@ def _test(base, other, references, tokenizer):
 
 
 def cells(rows: list[dict[str, Any]]) -> list[Row]:
-    """The rows of compare() as rows of a table, which map columns to text: one a system."""
-    systems: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    """The rows of compare() as rows of a table, which map columns to text: one a model.
+
+    Engines are a column, unless all rows are of fairseq.
+    """
+    heads = ["system", "layers", *(["engine"] if {r["engine"] for r in rows} != {FAIRSEQ} else [])]
+    of_models: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        systems.setdefault((row["system"], row["layers"], row["base"]), []).append(row)
+        key = tuple(row[name] for name in (*heads, "base"))
+        of_models.setdefault(key, []).append(row)
     return [
         {
-            "system": system,
-            "layers": layers,
-            "against": base,
+            **dict(zip((*heads, "against"), key, strict=True)),
             "BLEU": f"{mean(row['difference'] for row in of_one):+.1f}",
             "by seed": " ".join(f"{row['difference']:+.1f}" for row in of_one),
             "p": " ".join(f"{row['p']:.3f}" for row in of_one),
             "verdict": _verdict(of_one),
         }
-        for (system, layers, base), of_one in systems.items()
+        for key, of_one in of_models.items()
     ]
 
 

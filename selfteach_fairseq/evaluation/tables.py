@@ -5,7 +5,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from ..files import lines_of
-from .records import Record, check_comparable, grouped, options_of, translations
+from .groups import check_comparable, conditions_of, grouped, options_of, same_conditions
+from .records import Record, translations
 
 Row = dict[str, str]  # the cells by their columns
 
@@ -13,35 +14,38 @@ Row = dict[str, str]  # the cells by their columns
 def rows(records: list[Record]) -> tuple[list[Row], list[Row]]:
     """Two tables of score records, quality and cost: lists of rows that map columns to text.
 
-    A row has the means over the seeds of a system, and the standard deviations of its scores.
-    Percentages and speed-ups are relative to the first row.
+    A row has the means over the seeds of a model, and the standard deviations of its scores.
+    Percentages and speed-ups are relative to the first row; there is no speed-up where machine,
+    threads or batches are other ones. Engines are a column, unless all records are of fairseq.
 
     Raises: ValueError if the records' scores have different signatures.
     """
     check_comparable(records)
     groups = grouped(records)
     base = next(iter(groups.values()))
-    quality = [_quality(*key, runs, base) for key, runs in groups.items()]
-    return quality, [_cost(*key, runs, base) for key, runs in groups.items()]
+    quality = [_quality(model, runs, base) for model, runs in groups.items()]
+    return quality, [_cost(model, runs, base) for model, runs in groups.items()]
 
 
 def tables(records: list[Record]) -> str:
-    """Score records as two Markdown tables, with BLEU's signature and fairseq-generate's options.
+    """Score records as two Markdown tables, with what BLEU, speed and translations depend on.
 
     Raises: ValueError if the records' scores have different signatures.
     """
     quality, cost = rows(records)
     notes = [f"BLEU: {records[0]['bleu_signature']}"]
+    notes += [f"speed: {line}" for line in conditions_of(records)]
     notes += [f"fairseq-generate: {line}" for line in options_of(records)]
     return "\n\n".join([markdown(quality), markdown(cost), "\n".join(notes)])
 
 
-def _quality(system, layers, runs, base):
+def _quality(model, runs, base):
     bleu, base_bleu = _mean(runs, "bleu"), _mean(base, "bleu")
+    # Beside the engines there is room for it in the other table only.
+    parameters = {} if model.engine else {"parameters": _parameters(runs)}
     return {
-        "system": system,
-        "layers": layers,
-        "parameters": f"{runs[0]['parameters'] / 1e6:.2f} M",
+        **_head(model),
+        **parameters,
         "seeds": str(len(runs)),
         "BLEU": _with_deviation(runs, "bleu"),
         "of BLEU": f"{bleu / base_bleu:.1%}" if base_bleu else "-",
@@ -50,19 +54,28 @@ def _quality(system, layers, runs, base):
     }
 
 
-def _cost(system, layers, runs, base):
+def _cost(model, runs, base):
     speed, base_speed = (_mean(several, "sentences_per_second") for several in (runs, base))
+    compared = base_speed and same_conditions([*runs, *base])
     seconds = _mean(runs, "training_seconds")
     memory = _mean(runs, "peak_memory_bytes")
     return {
-        "system": system,
-        "layers": layers,
+        **_head(model),
+        **({"params": _parameters(runs)} if model.engine else {}),
         "file": f"{runs[0]['bytes'] / 1e6:.1f} MB",
         "sent./s": f"{speed:.0f}",
-        "speed": f"{speed / base_speed:.2f} x" if base_speed else "-",
+        "speed": f"{speed / base_speed:.2f} x" if compared else "-",
         "training": _duration(seconds) if seconds else "-",
         "memory": f"{memory / 1e9:.2f} GB" if memory else "-",
     }
+
+
+def _head(model):
+    return {name: text for name, text in model._asdict().items() if text or name != "engine"}
+
+
+def _parameters(runs):
+    return f"{runs[0]['parameters'] / 1e6:.2f} M"
 
 
 def _mean(runs, key):
@@ -96,13 +109,18 @@ def markdown(rows: list[Row]) -> str:
 def sentences(paths: Iterable[Path | str], source: Path | str, count: int) -> str:
     """Source sentences, evenly spaced over the file, with each record's translation."""
     sources = lines_of(source)
-    systems = {"source": sources, **{Path(path).stem: translations(path) for path in paths}}
-    for name, lines in systems.items():
+    texts = [("source", sources)]
+    files = [Path(path) for path in paths]
+    stems = ["source", *(file.stem for file in files)]
+    for file in files:
+        name = file.stem if stems.count(file.stem) == 1 else str(file.with_suffix(""))
+        texts.append((name, translations(file)))
+    for name, lines in texts:
         if len(lines) != len(sources):
             raise ValueError(f"{name}: {len(lines)} translations of {len(sources)} sentences")
-    width = max(map(len, systems))
+    width = max(len(name) for name, _ in texts)
     step = max(1, len(sources) // count)
     return "\n\n".join(
-        "\n".join(f"{name:{width}}  {lines[i]}" for name, lines in systems.items())
+        "\n".join(f"{name:{width}}  {lines[i]}" for name, lines in texts)
         for i in range(0, min(len(sources), step * count), step)
     )

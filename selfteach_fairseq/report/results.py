@@ -16,8 +16,9 @@ import json
 from pathlib import Path
 
 from .. import pictures
+from ..evaluation import groups, tables
 from ..evaluation import records as score_records
-from ..evaluation import tables
+from ..evaluation.choice import DOMINATED, Choice
 from ..evaluation.records import Record
 from ..files import whole
 from . import curves, page, plots
@@ -33,6 +34,7 @@ _FACTS = {  # what the page calls the fields of records
     "sentences per batch": "batch_size",
     "speed: median run of": "speed_runs",
     "hardware": "hardware",
+    "threads": "threads",
     "updates": "updates",
     "memory in training": "peak_memory_of",
     "BLEU": "bleu_signature",
@@ -52,7 +54,8 @@ def record_paths(folder: Path | str) -> list[Path]:
     """The score records in a folder, in the order of the tables.
 
     Ordinary training comes first, because the others are compared with it. The other systems
-    follow by their deepest model, and each system's models by depth, deepest first.
+    follow by their deepest model, and each system's models by depth, deepest first; each model in
+    fairseq, then in CTranslate2 as float32, then quantised.
 
     Raises: ValueError if there are none, or one is broken; OSError if one can't be read.
     """
@@ -68,14 +71,17 @@ def record_paths(folder: Path | str) -> list[Path]:
         deepest[system] = max(_layers(record), deepest.get(system, 0))
 
     def place(path):
-        system = records[path]["system"]
-        return system != _BASE, -deepest[system], system, -_layers(records[path])
+        record = records[path]
+        system, counts = record["system"], score_records.layers_of(record).counts
+        engine = score_records.engine_of(record)
+        engine_place = engine != score_records.FAIRSEQ, engine != "CT2 float32", engine
+        return system != _BASE, -deepest[system], system, -_layers(record), counts, engine_place
 
     return sorted(records, key=place)
 
 
-def write_page(folder: Path | str, records: list[Record]) -> Path:
-    """Write the page of a folder's records, and its pictures.
+def write_page(folder: Path | str, records: list[Record], choice: Choice | None = None) -> Path:
+    """Write the page of a folder's records, and its pictures; with a choice, if one is given.
 
     Returns: the page's path.
     Raises: ValueError without matplotlib; OSError, with one line, if a file can't be written.
@@ -90,10 +96,13 @@ def write_page(folder: Path | str, records: list[Record]) -> Path:
         name=", ".join(_different(records, "corpus")) or folder.resolve().name,
         models=len(records),
         systems=_different(records, "system"),
-        scores=_scores(folder, records, style, quality, cost),
-        crowded=plots.crowded(records),
+        engines=list(dict.fromkeys(filter(None, (m.engine for m in groups.models(records))))),
+        scores=_scores(folder, records, style, quality, cost, choice),
+        large=plots.large(records),
         quality=quality,
         cost=cost,
+        choice=choice,
+        dominated=DOMINATED,
         training=[_training(folder, runs, style)] if runs else [],
         importance=_importance(folder),
         facts=_facts(records),
@@ -119,8 +128,19 @@ def _layers(record):
     return sum(score_records.layers_of(record).counts)
 
 
-def _scores(folder, records, style, quality, cost):
+def _scores(folder, records, style, quality, cost, choice):
     seeds = " Bars: standard deviation over the seeds." if len(records) > len(quality) else ""
+    engine = plots.engine_of_layers(records)
+    in_engine = f" Scores are of {engine}." if engine else ""
+    kinds = (
+        "colours show systems, markers engines, and their areas" if engine else "a marker's area"
+    )
+    line = " Dashed: the least BLEU of the choice." if choice else ""
+    warning = (
+        ""
+        if groups.same_conditions(records)
+        else (" Speeds were measured under different conditions, so don't compare them.")
+    )
     return [
         _drawn(
             plots.layers(records, style),
@@ -128,14 +148,15 @@ def _scores(folder, records, style, quality, cost):
             "BLEU against layers. " + _listed(quality, "BLEU"),
             "Quality against depth: the sum of a model's encoder and decoder layers; a line joins "
             "the models of one system. The BLEU axis does not start at 0; models below half of the "
-            f"best BLEU are named at the bottom.{seeds} BLEU {_joined(records, 'bleu_signature')}.",
+            f"best BLEU are named at the bottom.{in_engine}{seeds} BLEU "
+            f"{_joined(records, 'bleu_signature')}.",
         ),
         _drawn(
-            plots.speed(records, style),
+            plots.speed(records, style, choice and choice.least),
             folder / "pictures/speed.svg",
             "BLEU against sentences per second. " + _listed(cost, "sent./s"),
-            "Quality against decoding speed: a marker's area shows the number of parameters."
-            f"{seeds} Measured on {_joined(records, 'hardware')}.",
+            f"Quality against decoding speed: {kinds} the number of parameters.{line}"
+            f"{seeds} Measured with: {'; '.join(groups.conditions_of(records))}.{warning}",
         ),
     ]
 
@@ -178,7 +199,8 @@ def _drawn(figure, path, alt, caption):
 
 
 def _listed(rows, column):
-    return ", ".join(f"{row['system']} {row['layers']}: {row[column]}" for row in rows)
+    names = (" ".join(row[n] for n in ("system", "layers", "engine") if n in row) for row in rows)
+    return ", ".join(f"{name}: {row[column]}" for name, row in zip(names, rows, strict=True))
 
 
 def _different(records, key):
@@ -194,7 +216,11 @@ def _joined(records, key):
 def _facts(records):
     facts = {name: _different(records, key) for name, key in _FACTS.items()}
     for record in records:
+        if computed := record.get("compute_type"):
+            engine = score_records.engine_of(record)
+            facts.setdefault("computed as", []).append(f"{computed} ({engine})")
+    for record in records:
         for package, version in record["versions"].items():
             facts.setdefault(package, []).append(version)
-    facts["options of fairseq-generate"] = score_records.options_of(records)
+    facts["options of fairseq-generate"] = groups.options_of(records)
     return {name: "; ".join(dict.fromkeys(values)) for name, values in facts.items() if values}

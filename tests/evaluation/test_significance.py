@@ -19,8 +19,8 @@ def scored(tmp_path):
     """Writes a record whose translations have so many words wrong; returns its path."""
     (tmp_path / "references").write_text("".join(f"{line}\n" for line in LINES))
 
-    def scored(system, layers, wrong, seed="1", **fields):
-        path = tmp_path / f"{system}-{layers}-{seed}.json"
+    def scored(system, layers, wrong, seed="1", name=None, **fields):
+        path = tmp_path / f"{name or f'{system}-{layers}-{seed}'}.json"
         record = {**RECORD, "system": system, "seed": seed}
         record |= {"encoder_layers": layers, "decoder_layers": layers, **fields}
         path.write_text(json.dumps(record))
@@ -112,6 +112,45 @@ def test_another_base(tmp_path, scored, capsys):
     paths = [scored("other", 2, 4), scored("plain", 2, 2)]
     assert run(tmp_path, paths, "--base", "other")[0] == 0
     assert list(table(capsys)) == [("plain", "2x2")]
+
+
+def test_systems_are_compared_within_an_engine(tmp_path, scored, capsys):
+    """The same models in both engines: four comparisons, no record takes another one's place."""
+    int8 = {"engine": "ctranslate2", "quantization": "int8"}
+    paths = [scored("plain@2", 2, 4), scored("a", 2, 2), scored("only-fairseq", 2, 2)]
+    for system, wrong in (("plain@2", 2), ("a", 4)):  # the other way round, so that it shows
+        paths.append(scored(system, 2, wrong, name=f"{system}-int8", **int8))
+    code, rows = run(tmp_path, paths)
+    assert code == 0
+    found = [(row["system"], row["engine"], float(row["difference"]) > 0) for row in rows]
+    assert found == [
+        ("a", "fairseq", True),
+        ("only-fairseq", "fairseq", True),
+        ("a", "CT2 int8", False),
+    ]
+    printed = [line.split("|") for line in capsys.readouterr().out.splitlines()]
+    assert [
+        words[3].strip() for words in printed[:5] if len(words) > 3 and "-" not in words[3]
+    ] == [*("engine", "fairseq", "fairseq", "CT2 int8")]
+
+
+def test_threads_change_no_translation(tmp_path, scored):
+    paths = [scored("plain@2", 2, 4, threads=1, beam=5), scored("a", 2, 2, threads=2, beam=4)]
+    assert run(tmp_path, paths)[0] == 0
+
+
+def test_a_cut_model_alone_in_an_engine_does_not_pass_for_a_full_one(tmp_path, scored, capsys):
+    int8 = {"engine": "ctranslate2", "quantization": "int8"}
+    paths = [scored("plain", 4, 2), scored("plain", 2, 9, **int8), scored("a", 2, 2, **int8)]
+    assert run(tmp_path, paths)[0] == 1
+    assert "there is nothing to compare" in capsys.readouterr().err
+
+
+def test_two_records_of_one_model_and_seed(tmp_path, scored, capsys):
+    paths = [scored("plain@2", 2, 4), scored("a", 2, 2), scored("a", 2, 2, name="again")]
+    assert run(tmp_path, paths)[0] == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{paths[2]}: is of the same system, layers, engine and seed as {paths[1]}" in line
 
 
 def test_what_cannot_be_compared_is_said_in_one_line(tmp_path, scored, capsys):

@@ -1,14 +1,17 @@
 """Records of scores: what is no record, or holds what no score is, gets one line."""
 
+import csv
 import gzip
 import json
 
 import pytest
+import scored
 from hypothesis import given
 from hypothesis import strategies as st
 
 from selfteach_fairseq.cli import main
 from selfteach_fairseq.evaluation import records, tables
+from selfteach_fairseq.report import results
 
 RECORD = {
     "checkpoint": "model.pt",
@@ -25,6 +28,7 @@ RECORD = {
     "peak_memory_bytes": 2**31,
     "versions": {"torch": "2.13.0"},
 }
+INT8 = {"engine": "ctranslate2", "quantization": "int8", "compute_type": "int8_float32"}
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -57,12 +61,23 @@ def error_of(path, capsys, command="report"):
         *(("options", value) for value in (["--cpu"], None, 5)),
         ("tokenizer", ["zh"]),
         *(("versions", value) for value in (None, "2.13", {"torch": ["2.13"]})),
+        *(("engine", value) for value in (None, "marian", ["fairseq"], 1)),
+        *(("quantization", value) for value in ("int8", "none", 8, [])),  # fairseq's has none
+        *(("compute_type", value) for value in (8, "a\nb", ["int8"])),
+        *((name, value) for name in ("threads", "beam", "batch_size") for value in (0, "1", True)),
+        *(("threads", value) for value in (1.5, -1, 10**400, {})),
         ("more", [[[1]]]),
     ],
 )
 def test_a_field_of_another_kind(tmp_path, capsys, name, value):
     path = written(tmp_path, {**RECORD, name: value})
     assert f"no record of `selfteach score`: its {name}" in error_of(path, capsys)
+
+
+@pytest.mark.parametrize("value", [None, "int4", "INT8", 8, ["int8"], "\ud800"])
+def test_a_model_of_ctranslate2_is_stored_in_a_known_way(tmp_path, capsys, value):
+    path = written(tmp_path, {**RECORD, **INT8, "quantization": value})
+    assert "its quantization is not" in error_of(path, capsys)
 
 
 def test_a_field_that_is_missing(tmp_path, capsys):
@@ -90,17 +105,25 @@ def test_what_is_not_utf_8(tmp_path, capsys):
     assert "no JSON" in error_of(path, capsys)
 
 
-@given(name=st.sampled_from(sorted(RECORD)) | st.text(), value=JSON)
-def test_any_record_gives_a_table_or_one_line(tmp_path_factory, name, value):
+OF_SPEED = ("hardware", "threads", "beam", "batch_size")
+
+
+@given(
+    name=st.sampled_from([*sorted(RECORD), *INT8, *OF_SPEED]) | st.text(),
+    value=JSON,
+    engine=st.sampled_from([{}, INT8]),
+)
+def test_any_record_gives_a_table_or_one_line(tmp_path_factory, name, value, engine):
     folder = tmp_path_factory.mktemp("any")
-    path = written(folder, {**RECORD, name: value})
+    path = written(folder, {**RECORD, **engine, name: value})
     try:
         record = records.read(path)
     except ValueError as error:
         assert str(path) in str(error)
         return
     other = {"system": "other", "bleu_signature": record["bleu_signature"]}
-    assert len(tables.tables([record, RECORD | other]).split("\n")) == 11
+    printed = tables.tables([record, RECORD | other]).split("\n")
+    assert len(printed) == 11 + bool(str(records.settings_of(record)))
     records.write_csv([record], folder / "all.csv")
 
 
@@ -198,3 +221,111 @@ def test_options_of_fairseq_generate_stand_below_the_tables(tmp_path, capsys):
         assert main(["report", *paths]) == 0
         lines = capsys.readouterr().out.splitlines()
         assert lines[lines.index("BLEU: nrefs:1|case:mixed") + 1 :] == expected
+
+
+def cells(printed):
+    """The rows of the two tables that were printed."""
+    lines = [line.split("|")[1:-1] for line in printed.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line] for line in lines if "---" not in line[0]]
+    half = len(rows) // 2
+    return [
+        [dict(zip(rows[at], row, strict=True)) for row in rows[at + 1 : at + half]]
+        for at in (0, half)
+    ]
+
+
+def test_engines_stand_side_by_side_against_the_full_model_in_fairseq(tmp_path, capsys):
+    scored.make_shipped(tmp_path, seeds=("1", "2", "3"))
+    assert main(["report", *map(str, results.record_paths(tmp_path))]) == 0
+    printed = capsys.readouterr().out
+    quality, cost = cells(printed)
+    engines = ["fairseq", "CT2 float32", "CT2 int8"]
+    rows = [("selfteach", layers, e) for layers in ("4x4", "4x2", "4x1", "2x2") for e in engines]
+    for table in (quality, cost):
+        assert [(row["system"], row["layers"], row["engine"]) for row in table] == rows
+    assert [row["speed"] for row in cost[:3]] == ["1.00 x", "2.91 x", "2.71 x"]
+    assert (quality[0]["seeds"], quality[0]["BLEU"]) == ("3", "38.9 ± 1.0")
+    assert (quality[2]["of BLEU"], cost[-1]["speed"]) == ("99.7%", "4.91 x")
+    assert cost[-1]["params"] == "0.92 M"
+    assert all(len(line) <= 100 for line in printed.splitlines())
+    assert "speed: a CPU, threads 1, batch 64, beam 5" in printed.splitlines()
+
+
+def test_tables_of_fairseq_alone_name_no_engine(tmp_path, capsys):
+    old, new = RECORD, {**RECORD, "engine": "fairseq", "compute_type": "float32", "threads": 1}
+    for record in (old, new):
+        assert main(["report", str(written(tmp_path, record))]) == 0
+        quality, cost = cells(capsys.readouterr().out)
+        assert "engine" not in quality[0] and "engine" not in cost[0]
+        assert quality[0]["parameters"] == "10.00 M"
+
+
+def test_one_engine_other_than_fairseq_is_named(tmp_path, capsys):
+    assert main(["report", str(written(tmp_path, {**RECORD, **INT8}))]) == 0
+    assert cells(capsys.readouterr().out)[0][0]["engine"] == "CT2 int8"
+
+
+def test_settings_of_speed_that_differ_are_named_and_never_averaged(tmp_path, capsys):
+    """Two records of a seed are not two seeds: before, beam 1 and 5 gave one row of two seeds."""
+    plain = {**RECORD, "system": "plain", "hardware": "a CPU, 2 threads", "batch_size": 64}
+    variants = [
+        {"beam": 5},
+        {"beam": 1, "sentences_per_second": 101},
+        {"beam": 5, "threads": 4, "sentences_per_second": 101},
+        {"beam": 5, "batch_size": 1, "sentences_per_second": 5},
+    ]
+    paths = [written(tmp_path, {**plain, **v}, f"{i}.json") for i, v in enumerate(variants)]
+    assert main(["report", *map(str, paths[:2])]) == 0
+    printed = capsys.readouterr().out
+    assert [(row["engine"], row["speed"]) for row in cells(printed)[1]] == [
+        *(("fairseq, beam 5", "1.00 x"), ("fairseq, beam 1", "2.00 x"))
+    ]
+    assert "speed: a CPU, threads 2, batch 64, beam 1 (plain 6x3 fairseq, beam 1)" in printed
+    assert main(["report", *map(str, (paths[0], *paths[2:]))]) == 0
+    assert [(row["engine"], row["speed"]) for row in cells(capsys.readouterr().out)[1]] == [
+        ("fairseq, threads 2, batch 64", "1.00 x"),
+        ("fairseq, threads 4, batch 64", "-"),  # no speed-up: four threads are not one model's
+        ("fairseq, threads 2, batch 1", "-"),
+    ]
+
+
+def test_speeds_of_different_machines_are_not_compared(tmp_path, capsys):
+    records = [
+        {**RECORD, "system": system, "hardware": machine, "sentences_per_second": speed}
+        for system, machine, speed in (
+            *(("a", "a CPU, 2 threads", 50), ("b", "a GPU", 5000)),
+            *(("c", "a CPU", 100), ("d", None, 75)),  # what does not say counts as the same
+        )
+    ]
+    paths = [str(written(tmp_path, record, f"{i}.json")) for i, record in enumerate(records)]
+    assert main(["report", *paths]) == 0
+    printed = capsys.readouterr().out
+    assert [row["speed"] for row in cells(printed)[1]] == ["1.00 x", "-", "2.00 x", "1.50 x"]
+    assert "speed: a GPU (b 6x3)" in printed.splitlines()
+
+
+def test_the_csv_has_the_engine_of_older_records_too(tmp_path):
+    paths = [written(tmp_path, RECORD, "old.json"), written(tmp_path, RECORD | INT8, "new.json")]
+    assert main(["report", *map(str, paths), "--csv", str(tmp_path / "all.csv")]) == 0
+    old, new = csv.DictReader((tmp_path / "all.csv").open())
+    assert (old["engine"], old["quantization"]) == ("fairseq", "")
+    assert (new["engine"], new["quantization"], new["torch"]) == ("ctranslate2", "int8", "2.13.0")
+
+
+def test_translations_of_files_with_one_name(tmp_path, capsys):
+    """A folder for each engine, and the same file names in them; and one named as the source is."""
+    (tmp_path / "text").write_text("eins\n")
+    paths = []
+    for path in (tmp_path / "fairseq/a.json", tmp_path / "ct2/a.json", tmp_path / "source.json"):
+        path.parent.mkdir(exist_ok=True)
+        paths.append(str(written(path.parent, RECORD, path.name)))
+        path.with_suffix(".hyp.txt").write_text(f"one, by {path.parent.name}\n")
+    words = ["report", *paths, "--sentences", "1", "--source", str(tmp_path / "text")]
+    assert main(words) == 0
+    found = [line.partition("  ") for line in capsys.readouterr().out.splitlines()[-4:]]
+    assert [(name, text.strip()) for name, _, text in found] == [
+        ("source", "eins"),
+        (f"{tmp_path}/fairseq/a", "one, by fairseq"),
+        (f"{tmp_path}/ct2/a", "one, by ct2"),
+        (f"{tmp_path}/source", f"one, by {tmp_path.name}"),
+    ]

@@ -4,7 +4,7 @@ from statistics import stdev
 
 import numpy as np
 import pytest
-from scored import RECORD
+from scored import ENGINES, RECORD
 
 from selfteach_fairseq import pictures
 from selfteach_fairseq.report import plots
@@ -99,6 +99,49 @@ def test_many_models_are_named_in_the_legend():
     assert notes == [] and legend == ["selfteach", "plain", "2.00 M parameters"]
 
 
+def in_engines(*systems):
+    return [
+        record(system, layers, bleu=30 + layers - i, sentences_per_second=50 * (i + 1) / layers)
+        | engine
+        for system in systems
+        for layers in (4, 2)
+        for i, engine in enumerate(ENGINES)
+    ]
+
+
+def test_engines_are_markers_and_systems_colours():
+    records = in_engines("selfteach", "plain")
+    figure = plots.speed(records, STYLE, least=31)
+    (axes,) = figure.axes
+    notes, legend = texts(figure)
+    assert sorted(notes) == ["2x2"] * 6 + ["4x4"] * 6
+    assert [text for text in legend if text.strip()] == [
+        *("selfteach", "plain", "fairseq", "CT2 float32", "CT2 int8", "2.00 M parameters")
+    ]
+    drawn = [marks for marks in axes.collections if len(marks.get_offsets()) == 2]
+    looks = [
+        (tuple(marks.get_facecolor()[0]), len(marks.get_paths()[0].vertices)) for marks in drawn
+    ]
+    assert len({*looks}) == 6
+    assert len({colour for colour, _ in looks}) == 2 and len({shape for _, shape in looks}) == 3
+    (line,) = [line for line in axes.get_lines() if line.get_linestyle() == "--"]
+    assert line.get_ydata() == [31, 31]
+
+
+def test_layers_are_drawn_of_one_engine():
+    (axes,) = plots.layers(in_engines("plain"), STYLE).axes
+    (plain,) = axes.containers
+    assert [y for _, y in plain.lines[0].get_xydata()] == [32, 34]  # fairseq's
+    assert plots.engine_of_layers(in_engines("plain")) == "fairseq"
+    assert plots.engine_of_layers([record() | ENGINES[2], record() | ENGINES[1]]) == "CT2 int8"
+    assert plots.engine_of_layers([record()]) == ""
+
+
+def test_names_in_one_engine_do_not_repeat_it():
+    figure = plots.speed([record(layers=n) | ENGINES[2] for n in (2, 4)], STYLE)
+    assert sorted(texts(figure)[0]) == ["selfteach 2x2", "selfteach 4x4"]
+
+
 def test_a_curve_for_each_model_and_seed():
     runs = [
         *(Run("selfteach", s, {"full": [(1, 4), (2, 3)], "2x2": [(1, 5), (2, 4)]}) for s in "12"),
@@ -126,6 +169,7 @@ def test_styles_differ():
         {"bleu": 0, "sentences_per_second": 0, "parameters": 0, "encoder_layers": 0},
         {"bleu": 2**62, "sentences_per_second": 2**62, "parameters": 2**62},
         {"bleu": 1e-300, "encoder_layers": 1e-9},
+        {"system": "_$", "bleu": 0, **ENGINES[1]},
     ],
 )
 def test_any_record_can_be_drawn(tmp_path, fields):

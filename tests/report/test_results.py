@@ -82,6 +82,55 @@ def test_plain_training_comes_first_then_the_deepest(tmp_path):
     ]
 
 
+def test_a_model_comes_in_fairseq_first_then_as_float32(tmp_path):
+    for name, fields in {
+        "a-int16": {"quantization": "int16"},
+        "b-int8": {"quantization": "int8"},
+        "c-none": {"quantization": "none"},
+        "d-fairseq": {"engine": "fairseq"},
+    }.items():
+        for layers in (3, 4):
+            about = {
+                "engine": "ctranslate2",
+                "encoder_layers": layers,
+                "decoder_layers": 6 - layers,
+            }
+            scored.write_record(tmp_path, f"{name}-{layers}", **{"system": "x", **about, **fields})
+    assert [path.stem for path in results.record_paths(tmp_path)] == [
+        *("d-fairseq-3", "c-none-3", "a-int16-3", "b-int8-3"),
+        *("d-fairseq-4", "c-none-4", "a-int16-4", "b-int8-4"),
+    ]
+
+
+def test_the_page_shows_engines_and_the_choice(tmp_path, capsys):
+    scored.make_shipped(tmp_path)
+    assert main(["report", str(tmp_path), "--within", "0.5"]) == 0
+    printed = capsys.readouterr().out
+    page = Page(tmp_path / "report.html")
+    assert "12 scored models: selfteach; in fairseq, CT2 float32, CT2 int8" in page.text
+    answer = (
+        "On a CPU, threads 1, the fastest within 0.5 BLEU of selfteach 4x4 fairseq is selfteach "
+        "2x2 CT2 float32: -0.50 BLEU, 5.27 times as fast."
+    )
+    left = ", ".join(f"selfteach {layers} CT2 float32" for layers in ("4x4", "4x2", "4x1", "2x2"))
+    for line in (answer, "in CT2 int8: none", f"over all engines: all but {left}"):
+        assert line in printed and line in page.text
+    assert [row[:2] for row in page.tables[2]] == [
+        *(["engine", "fastest within 0.5 BLEU"], ["fairseq", "selfteach 2x2"]),
+        *(["CT2 float32", "selfteach 2x2"], ["CT2 int8", "selfteach 2x2"]),
+    ]
+    assert ["threads", "1"] in page.tables[3]
+    assert ["computed as", "float32 (fairseq); float32 (CT2 float32); int8_float32 (CT2 int8)"] in (
+        page.tables[3]
+    )
+    _, speed = (image["alt"] for image in page.all("img"))
+    assert "selfteach 2x2 CT2 int8: 221" in speed and "Scores are of fairseq." in page.text
+    assert len(set(speed.split(", "))) == 12
+    assert main(["report", str(tmp_path)]) == 0
+    page = Page(tmp_path / "report.html")
+    assert "fastest" not in page.text and "Dashed" not in page.text
+
+
 def test_the_page_has_the_tables_that_are_printed(tmp_path, capsys):
     scored.make(tmp_path)
     assert main(["report", str(tmp_path), "--csv", str(tmp_path / "all.csv")]) == 0
