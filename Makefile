@@ -1,4 +1,4 @@
-# make demo          train, cut and translate, on real text (about 10 minutes on 2 cores)
+# make demo          train, cut, compare engines, export; on real text (a quarter of an hour on 2 cores)
 # make demo-compare  and against what one would do instead (about 11 minutes more)
 # make iwslt14-de    the same on IWSLT14 (also -ar, -fa, -es, -he; make iwslt14: all five); a GPU
 # make multi30k-de   the same on Multi30k, with two students (an hour and a quarter)
@@ -27,7 +27,7 @@ help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
 
 demo: $(VENV)/.ready
-	recipes/run.sh demo $(STAGES)
+	recipes/run.sh demo $(STAGES) export
 
 demo-compare: $(VENV)/.ready
 	METHOD="selfteach plain plain@2" recipes/run.sh demo $(STAGES)

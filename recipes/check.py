@@ -41,9 +41,10 @@ def faults(settings: Settings, machine: Machine) -> Iterator[str]:
     if settings.updates and not _is_number(settings.updates):
         yield f"updates: '{settings.updates}' is no number"
     yield from _of_engines(settings)
-    for word in settings.lenpens:
-        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", word):
-            yield f"LENPENS: '{word}' is no number"
+    for name, words in (("LENPENS", settings.lenpens), ("WITHIN", settings.within.split())):
+        for word in words:
+            if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", word):
+                yield f"{name}: '{word}' is no number"
     yield from _of_the_environment(machine)
 
 

@@ -33,8 +33,8 @@ for stage in $list; do
     esac
 done
 
-shown=()
-if [[ $sentences ]]; then shown=(--sentences "$sentences" --source "$work/text/test.$source"); fi
+shown=(${within:+--within "$within"})
+if [[ $sentences ]]; then shown+=(--sentences "$sentences" --source "$work/text/test.$source"); fi
 
 echo
 {

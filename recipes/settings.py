@@ -27,6 +27,7 @@ class Settings(NamedTuple):
     average: str
     lenpens: tuple[str, ...]
     engines: tuple[str, ...]
+    within: str
     ship: str
     quantization: str
     checkpoint: str

@@ -15,7 +15,7 @@ if [[ ! $family || $corpus == */* || ! -f $recipes/$family/settings.sh ]]; then
     fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de or bitext-NAME"
 fi
 types=10000 normalization=identity seeds="1" methods=selfteach average=0 checkpoint=checkpoint_best.pt needs_gpu=
-engines=fairseq ship= quantization=int8 example=
+engines=fairseq within= ship= quantization=int8 example=
 updates= later=  # of a whole training; options for the stages of METHOD=gradual after the first
 text_inputs=() generation=(--beam 5) longest=() sentences=
 source "$recipes/$family/settings.sh"
@@ -33,6 +33,7 @@ methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is 
 seeds=${SEEDS:-$seeds}          # "1 2 3"
 average=${AVERAGE:-$average}    # so many last epochs' checkpoints, instead of the best one
 engines=${ENGINES:-$engines}     # "fairseq ctranslate2 ctranslate2-int8": each translates and is scored
+within=${WITHIN:-$within}       # the report says which model is the fastest within so much BLEU
 ship=${SHIP:-$ship}             # the depth that export.sh makes a folder of
 quantization=${QUANTIZATION:-$quantization}  # of its numbers
 lenpens=(${LENPENS:-})          # 0.6 1 1.4: each model's is the best of these on validation text

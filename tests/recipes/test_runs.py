@@ -184,10 +184,17 @@ FAULTY = {
     **{"TYPES": "many", "AVERAGE": "yes", "LENPENS": "1,2", "PRECISION": "fp8"},
     **{"SPM_NORMALIZATION": "nfc", "WORK": "a,b", "KEEP_EVERY": "x", "NNODES": "two"},
     **{"ENGINES": "fairseq marian ctranslate2-int4", "SHIP": "7", "QUANTIZATION": "int4"},
+    **{"WITHIN": "half"},
 }
 SAID = ["'six'", "'2,1'", "METHOD=plain@:", "METHOD=magic:", "'one'", "'many'", "'yes'", "'1,2'"]
 SAID += ["PRECISION=fp8", "SPM_NORMALIZATION=nfc", "WORK=a,b", "KEEP_EVERY: 'x'", "NNODES: 'two'"]
-SAID += ["ENGINES: 'marian'", "ENGINES: 'ctranslate2-int4'", "SHIP=7", "QUANTIZATION=int4"]
+SAID += [
+    "ENGINES: 'marian'",
+    "ENGINES: 'ctranslate2-int4'",
+    "SHIP=7",
+    "QUANTIZATION=int4",
+    "WITHIN: 'half'",
+]
 
 
 def test_all_that_is_wrong_is_said_at_once_before_anything_runs(tmp_path):
