@@ -9,8 +9,8 @@ from ..checkpoints.data import dictionaries, languages
 from ..evaluation import records
 from ..evaluation.records import Record
 from ..export import folder
+from ..export.quantization import QUANTIZATIONS
 from ..export.search import counterparts
-from ..export.specification import QUANTIZATIONS
 from ..layers import SIDES, Layers
 from ..programs.generate import Limit, Search
 from .arguments import Commands

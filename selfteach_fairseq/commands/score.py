@@ -4,7 +4,7 @@ import argparse
 
 from ..evaluation import quality, records, score, tables
 from ..evaluation.engines import ENGINES
-from ..export.specification import QUANTIZATIONS
+from ..export.quantization import QUANTIZATIONS
 from ..files import check_output
 from .arguments import Commands, add_output, positive
 

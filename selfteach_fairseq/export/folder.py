@@ -20,7 +20,8 @@ from ..errors import DataError, one_line
 from ..files import read_json, sha256, whole_folder
 from ..programs.generate import Limit, Search
 from . import card, subwords
-from .specification import QUANTIZATIONS, Dictionaries, library, specification, write
+from .quantization import QUANTIZATIONS
+from .specification import Dictionaries, library, specification, write
 
 if TYPE_CHECKING:
     from ctranslate2 import Translator

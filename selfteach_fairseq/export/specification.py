@@ -5,14 +5,12 @@ settings as attributes only, and drops tensors that it has no setter for. So the
 put together here, by that converter's setters.
 """
 
-import copy
 import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from fairseq.data import Dictionary
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
@@ -22,13 +20,13 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.validate import NOT_LEARNT
 from ..errors import CheckpointError
 from ..layers import SIDES
+from .quantization import quantized
 
 if TYPE_CHECKING:
     from ctranslate2.specs import TransformerSpec
 
 Dictionaries = tuple[Dictionary, Dictionary]  # of source and target
 
-QUANTIZATIONS = ("none", "int8", "int8_float32", "int8_float16", "int16", "float16", "bfloat16")
 _LEAST_VERSION = (4, 8, 1)  # before, a broken model file could overwrite memory
 _ACTIVATIONS = {
     "relu": "RELU",
@@ -166,19 +164,11 @@ def write(spec: "TransformerSpec", folder: Path | str, quantization: str) -> Non
     """Writes the files that CTranslate2 loads into a folder.
 
     Args:
-        quantization: one of QUANTIZATIONS
+        quantization: one of quantization.QUANTIZATIONS
 
-    Raises: ValueError if numbers are too large for it; OSError if the disk is full.
+    Raises: ValueError if its numbers can't be such ones; OSError if the disk is full.
     """
-    spec = copy.deepcopy(spec)
-    with np.errstate(all="ignore"):  # of what is refused below
-        spec.optimize("float32" if quantization == "none" else quantization)
-    for name, value in spec.variables().items():
-        if isinstance(value, str) or "float" not in value.dtype:  # an alias, or whole numbers
-            continue
-        if not np.isfinite(value.to("float32").numpy()).all():
-            raise ValueError(f"--quantization {quantization}: can't hold {name}: choose another")
-    spec.save(str(folder))
+    quantized(spec, quantization).save(str(folder))
 
 
 def _compare(model: Any, spec: "TransformerSpec", dictionaries: Dictionaries) -> None:
