@@ -3,9 +3,10 @@
 import argparse
 import re
 import subprocess
+import sys
 
 import pytest
-from conftest import ROOT, install_commands
+from conftest import ROOT, fairseq, install_commands, make_text, run, train
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.models import ARCH_MODEL_REGISTRY
 
@@ -47,6 +48,27 @@ def test_the_commands_for_an_own_project(data, tmp_path):
     output = run_block("README.md", "own project", changes, data, tmp_path)
     assert re.search(r"after +3x3 ", output)
     assert len(re.findall(r"^H-\d+", output, re.MULTILINE)) == 21
+
+
+def test_the_commands_that_ship_a_model(tmp_path):
+    make_text(tmp_path)
+    run(
+        *(sys.executable, ROOT / "recipes/subwords.py", tmp_path, "xx", "en"),
+        *("--types", 40, "--out", tmp_path / "pieces"),
+    )
+    (tmp_path / "pieces/spm.model").rename(tmp_path / "spm.model")
+    fairseq(
+        *("preprocess", "--source-lang", "xx", "--target-lang", "en", "--destdir", tmp_path / "d"),
+        *(f"--{split}pref={tmp_path / 'pieces' / split}" for split in ("train", "valid", "test")),
+        *("--srcdict", tmp_path / "pieces/dict.txt", "--tgtdict", tmp_path / "pieces/dict.txt"),
+    )
+    train(tmp_path / "d", tmp_path / "run", "--student-layers", 2, "--max-epoch", 1)
+    (tmp_path / "run/checkpoint_last.pt").rename(tmp_path / "student.pt")
+    output = run_block(
+        "README.md", "shipping", {"Guten Morgen.": "w3 w5"}, tmp_path / "d", tmp_path
+    )
+    assert "| CT2 int8 | " in output
+    assert (tmp_path / "shipped/sentencepiece.model").is_file()
 
 
 def test_the_command_for_a_gradual_schedule(data, tmp_path):
