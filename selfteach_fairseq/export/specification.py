@@ -7,6 +7,7 @@ put together here, by that converter's setters.
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,10 +40,13 @@ _NO_COUNTERPART = {  # settings that would change what is computed
     "merge_src_tgt_embed": "its embeddings are of a dictionary that is no file",
     "no_cross_attention": "its decoder does not read its encoder",
     "cross_self_attention": "its decoder attends to source and target at once",
+    "encoder_xformers_att_config": "its attention is another",
+    "decoder_xformers_att_config": "its attention is another",
+    "quant_noise_scalar": "fairseq rounds its numbers whenever it translates",
 }
 _HAS_COUNTERPART = re.compile(
     r"(encoder|decoder)\.("
-    r"embed_(tokens|positions)\.weight|(layernorm_embedding|layer_norm)\.(weight|bias)"
+    r"(embed_(tokens|positions)|quant_noise)\.weight|(layernorm_embedding|layer_norm)\.(weight|bias)"
     r"|layers\.\d+\.((self|encoder)_attn\.[qkv]_proj|(self|encoder)_attn\.out_proj|fc[12]"
     r"|(self_attn|encoder_attn|final)_layer_norm)\.(weight|bias)"
     r")|decoder\.(output_projection|project_out_dim)\.weight"
@@ -64,12 +68,12 @@ def specification(checkpoint: Checkpoint, dictionaries: Dictionaries) -> "Transf
         without CTranslate2.
     """
     library()
-    reasons = [*_reasons(checkpoint)]
+    reasons = [*_reasons(checkpoint, dictionaries)]
     if reasons:
         where = f"{checkpoint.path}: " if checkpoint.path else ""
         raise CheckpointError(f"{where}CTranslate2 has nothing like it: {'; '.join(reasons)}")
     model = _build(checkpoint, dictionaries)
-    spec = _specify(model)
+    spec = _specify(_without_quant_noise(model))
     spec.register_source_vocabulary(dictionaries[0].symbols)
     spec.register_target_vocabulary(dictionaries[1].symbols)
     # fairseq ends a source with </s>, and begins a target with it.
@@ -86,25 +90,34 @@ def library() -> Any:
         import ctranslate2
     except ImportError:
         raise ValueError("CTranslate2 is missing: pip install 'selfteach_fairseq[ship]'") from None
-    version = tuple(int(part) for part in ctranslate2.__version__.split(".")[:3])
-    if version < _LEAST_VERSION:
+    version = re.findall(r"\d+", ctranslate2.__version__)
+    if tuple(map(int, version[:3])) < _LEAST_VERSION:
         least = ".".join(map(str, _LEAST_VERSION))
         raise ValueError(f"CTranslate2 {ctranslate2.__version__} is too old: install {least}")
     return ctranslate2
 
 
-def _reasons(checkpoint: Checkpoint) -> Iterator[str]:
+def _reasons(checkpoint: Checkpoint, dictionaries: Dictionaries) -> Iterator[str]:
     """Why CTranslate2 can't compute what the checkpoint's model does."""
-    settings = checkpoint.settings
+    settings, family = checkpoint.settings, checkpoint.family
+    assert family is not None  # of what stock fairseq loads as a Transformer
     activation = settings.get("activation_fn", "relu")
     if activation not in _ACTIVATIONS:
         yield f"--activation-fn {activation}"
     for name, why in _NO_COUNTERPART.items():
         if settings.get(name):
             yield f"--{name.replace('_', '-')} ({why})"
-    for name in checkpoint.weights:
+    # Not the file's own names, which older fairseqs chose otherwise: loading has them all or fails.
+    names = family.build(settings, checkpoint.weights).state_dict()
+    for name in names:
         if not (_HAS_COUNTERPART.fullmatch(name) or name.endswith(NOT_LEARNT)):
             yield f"the tensor {name}"
+    if {"encoder.quant_noise.weight", "encoder.layernorm_embedding.weight"} <= {*names}:
+        yield "the tensor encoder.quant_noise.weight (behind --layernorm-embedding)"
+    for side, dictionary in zip(SIDES, dictionaries, strict=True):
+        twice = [symbol for symbol, n in Counter(dictionary.symbols).items() if n > 1]
+        if twice:
+            yield f"the {side}'s dictionary has {twice[0]} twice"
 
 
 def _build(checkpoint: Checkpoint, dictionaries: Dictionaries) -> Any:
@@ -115,6 +128,29 @@ def _build(checkpoint: Checkpoint, dictionaries: Dictionaries) -> Any:
         if stack.embed_positions is None:
             most = getattr(stack, f"max_{'source' if side == 'encoder' else 'target'}_positions")
             stack.embed_positions = _NoPositions(most, stack.embed_tokens.embedding_dim)
+    return model
+
+
+def _without_quant_noise(model: Any) -> Any:
+    """The same model without the matrices that --quant-noise-pq has behind the embeddings.
+
+    They are linear maps, so that the embeddings take them in: the encoder's is behind the sum of
+    embeddings and positions, the decoder's before it.
+    """
+    if model.encoder.quant_noise is None:
+        return model
+    model = copy.deepcopy(model)
+
+    def mapped(table: Tensor, stack: Any) -> Tensor:
+        return (table.double() @ stack.quant_noise.weight.double().T).float()
+
+    with torch.no_grad():
+        for stack in (model.encoder, model.decoder):  # the output projection may share the old one
+            mapped_embeddings = mapped(stack.embed_tokens.weight, stack)
+            stack.embed_tokens = nn.Embedding.from_pretrained(mapped_embeddings)
+        positions = model.encoder.embed_positions
+        table = positions.weight if isinstance(positions, nn.Embedding) else positions.weights
+        table.copy_(mapped(table, model.encoder))
     return model
 
 
