@@ -5,6 +5,7 @@ settings as attributes only, and drops tensors that it has no setter for. So the
 put together here, by that converter's setters.
 """
 
+import copy
 import re
 import tempfile
 from collections import Counter

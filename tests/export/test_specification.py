@@ -15,7 +15,8 @@ from tiny import build, checkpoint_of, task
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.errors import CheckpointError
-from selfteach_fairseq.export.specification import QUANTIZATIONS, specification, write
+from selfteach_fairseq.export.quantization import QUANTIZATIONS
+from selfteach_fairseq.export.specification import specification, write
 from selfteach_fairseq.layers import Layers
 
 SMALL = {
