@@ -33,8 +33,8 @@ def tables(records: list[Record]) -> str:
     Raises: ValueError if the records' scores have different signatures.
     """
     quality, cost = rows(records)
-    notes = [f"BLEU: {records[0]['bleu_signature']}"]
-    notes += [f"speed: {line}" for line in conditions_of(records)]
+    notes = [f"speed: {line}" for line in conditions_of(records)]
+    notes += [f"BLEU: {records[0]['bleu_signature']}"]
     notes += [f"fairseq-generate: {line}" for line in options_of(records)]
     return "\n\n".join([markdown(quality), markdown(cost), "\n".join(notes)])
 
