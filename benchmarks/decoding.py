@@ -12,7 +12,7 @@ from selfteach_fairseq.export.specification import library, specification, write
 from selfteach_fairseq.layers import Layers
 
 LENGTH = 25  # tokens of every translation, for untrained models would go on
-SEARCHES = 10  # timed, after one of warm-up
+SEARCHES = 5  # timed, after one of warm-up
 MODELS = ("6x6", "3x3", "6x2", "6x1")
 QUANTIZATIONS = {"fp32": ("none", "float32"), "int8": ("int8", "int8")}
 
