@@ -101,8 +101,9 @@ def plot(rows, path):
         panel.set_xticks(range(len(models)), models)
         panel.grid(axis="x", visible=False)
         panel.set_axisbelow(True)
+        panel.margins(y=0.1)
     panels[0].set_ylabel("speed, 6x6 in fairseq = 1")
-    panels[0].legend(loc="upper left")
+    panels[0].legend(loc="upper left", frameon=False)
     pictures.save(figure, path)
 
 
