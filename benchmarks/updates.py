@@ -3,12 +3,12 @@
 import math
 import os
 import resource
-import time
 from unittest.mock import patch
 
 import shapes
 import torch
 import torch.distributed as dist
+from clocks import CLOCKS
 from fairseq.distributed import utils as distributed
 from fairseq.trainer import Trainer
 from variants import build
@@ -26,20 +26,21 @@ def trainer_of(variant, shape, *flags):
     return trainer
 
 
-def times(shape, variants, *flags):
-    """Seconds of each update, by variant, the variants in turn.
+def times(shape, variants, *flags, unit="s"):
+    """Seconds of each update, by variant, the variants in turn; `unit`: one of CLOCKS.
 
     Raises: ValueError if the loss of one has not fallen: that was no training.
     """
+    clock = CLOCKS[unit]
     trainers = {variant: trainer_of(variant, shape, *flags) for variant in variants}
     sample, seconds = shapes.batch(shape), {variant: [] for variant in variants}
     before = {variant: _loss(trainer, sample) for variant, trainer in trainers.items()}
     for update in range(UPDATES + 1):
         for variant, trainer in trainers.items():
-            start = _clock()
+            start = clock()
             trainer.train_step([sample])
             if update > 0:
-                seconds[variant].append(_clock() - start)
+                seconds[variant].append(clock() - start)
     for variant, trainer in trainers.items():
         loss = _loss(trainer, sample)
         if not (math.isfinite(loss) and loss < before[variant]):
@@ -83,12 +84,6 @@ def most_allocated(function):
     with patch.object(torch.cuda, "reset_peak_memory_stats"):
         function()
         return torch.cuda.max_memory_allocated()
-
-
-def _clock():
-    if shapes.on_gpu():
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def _resident():

@@ -41,6 +41,8 @@ FLAGS = {
     "alpha 0": ours("--alpha", 0, "--student-ce", 0),
     "student 3x3": ours("--student-layers", "3x3"),
     "student 6x3": ours("--student-layers", "6x3"),
+    "student 6x2": ours("--student-layers", "6x2"),
+    "student 6x1": ours("--student-layers", "6x1"),
     "4 students": ours("--student-layers", students(4)),
     "4 students, 1 drawn": ours("--student-layers", students(4), "--student-sampling", 1),
     "student 3x3, un-fused": ("--criterion", "unfused_selfteach"),
@@ -58,21 +60,22 @@ def build(variant, shape, task, *flags):
     flags = (*shape.flags(HALF if distils else LAYERS), *FLAGS[variant], *TRAINING, *flags)
     with tempfile.TemporaryDirectory() as folder:
         if distils:
-            flags = (*flags, "--teacher", save_teacher(shape, task, Path(folder, "teacher.pt")))
+            teacher = Path(folder, "teacher.pt")
+            untrained(shape, task).write(teacher)
+            flags = (*flags, "--teacher", teacher)
         cfg = settings(*flags)
         return cfg, task.build_model(cfg.model), task.build_criterion(cfg.criterion)
 
 
-def save_teacher(shape, task, path):
-    """A checkpoint of the full model, untrained; returns its path."""
+def untrained(shape, task):
+    """A checkpoint of the full model."""
     cfg = settings(*shape.flags(), *FLAGS["plain"])
     state = {
         "cfg": OmegaConf.to_container(cfg, resolve=True, enum_to_str=True),
         "model": task.build_model(cfg.model).state_dict(),
         "optimizer_history": [{"num_updates": 0}],
     }
-    Checkpoint.of(state).write(path)
-    return path
+    return Checkpoint.of(state)
 
 
 def log_probabilities(logits):
