@@ -21,6 +21,14 @@ def read(path: Path | str) -> sentencepiece.SentencePieceProcessor:
         ) from None
 
 
+def read_sides(
+    folder: Path | str, names: Sequence[str]
+) -> tuple[sentencepiece.SentencePieceProcessor, sentencepiece.SentencePieceProcessor]:
+    """The models of source and target, which may be one file. Raises: see read()."""
+    models = [read(Path(folder, name)) for name in names]
+    return models[0], models[-1]
+
+
 def check_fit(paths: Sequence[Path | str], dictionaries: tuple[Dictionary, Dictionary]) -> None:
     """Whether the pieces of a model, or of one for each side, are those of the dictionaries.
 
@@ -32,9 +40,9 @@ def check_fit(paths: Sequence[Path | str], dictionaries: tuple[Dictionary, Dicti
         foreign = [word for word in words if not _is_of(model, word)]
         if len(foreign) > _MOST_FOREIGN * len(words):
             raise DataError(
-                f"{path}: does not fit the dictionary: {len(foreign):,} of {len(words):,} types are "
-                f"no pieces of it, such as {foreign[0]!r}: name the model whose pieces the data "
-                "folder has"
+                f"{path}: does not fit the dictionary: {len(foreign):,} of {len(words):,} types "
+                f"are no pieces of it, such as {foreign[0]!r}: name the model whose pieces the "
+                "data folder has"
             )
 
 
