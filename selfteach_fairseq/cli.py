@@ -7,11 +7,21 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from .commands import average, distil, gradual, importance, report, score, significance, truncate
+from .commands import (
+    average,
+    distil,
+    gradual,
+    importance,
+    report,
+    score,
+    significance,
+    translate,
+    truncate,
+)
 from .errors import one_line
 from .programs.process import die_of_interrupt
 
-_COMMANDS = (truncate, average, gradual, distil, importance, score, report, significance)
+_COMMANDS = (truncate, average, gradual, distil, importance, score, report, significance, translate)
 _OF_FAIRSEQ = ("gradual", "distil", "score")  # which take options of fairseq's commands after --
 
 

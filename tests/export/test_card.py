@@ -52,7 +52,7 @@ def test_text(tmp_path, choices):
 
 
 def test_a_model_for_each_side(tmp_path):
-    """The target's has the same pieces in another order, and so they are the model's."""
+    """Here of the same pieces."""
     pieces = learn_pieces(SENTENCES, tmp_path / "spm", 30)
     model = of_text(tmp_path / "model", pieces, sentencepiece=[pieces, pieces])
     assert (model / "sentencepiece.target.model").is_file()
