@@ -11,7 +11,8 @@ setup(
     license="MIT",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["selfteach_fairseq", "selfteach_fairseq.*"]),
-    package_data={"": ["*.html", "py.typed"]},  # the template of the report's page; type hints
+    # Templates of the report's page and the model card; type hints.
+    package_data={"": ["*.html", "*.md", "py.typed"]},
     install_requires=[
         # The same `fairseq` module and commands as fairseq's main branch, with wheels for 3.11+;
         # the official 0.12.2 release does not import there.

@@ -16,6 +16,7 @@ from .commands import (
     report,
     score,
     significance,
+    translate,
     truncate,
 )
 from .errors import one_line
@@ -23,7 +24,7 @@ from .programs.process import die_of_interrupt
 
 _COMMANDS = (
     *(truncate, average, gradual, distil, importance, score, report, significance),
-    export,
+    *(export, translate),
 )
 _OF_FAIRSEQ = ("gradual", "distil", "score")  # which take options of fairseq's commands after --
 

@@ -1,5 +1,6 @@
 """Progress of a long computation: a bar in a terminal, otherwise a line every ten seconds."""
 
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import Self, TypeVar
@@ -8,6 +9,12 @@ from tqdm import tqdm
 
 _SAY_EVERY = 10  # seconds
 _Batch = TypeVar("_Batch")
+
+
+def lines_bar(what: str) -> "tqdm[None]":
+    """A bar that counts lines of standard output, unless a terminal shows these, or not the bar."""
+    hidden = True if sys.stdout.isatty() else None  # None: if standard error is no terminal
+    return tqdm(desc=what, unit=" lines", leave=False, disable=hidden)
 
 
 class Progress:

@@ -7,7 +7,7 @@ from conftest import ROOT, USER_DIR
 
 # Each line may import what is above it, and modules of its own room.
 FLOORS = (
-    ("errors", "layers", "files", "progress", "pictures", "requirements"),
+    ("errors", "layers", "files", "languages", "progress", "pictures", "requirements"),
     ("models",),
     ("checkpoints",),
     ("criterions", "patches", "programs"),

@@ -10,6 +10,7 @@ import yaml
 from conftest import ROOT
 from packaging.specifiers import SpecifierSet
 
+from selfteach_fairseq.export import card
 from selfteach_fairseq.report import page
 
 FOLDERS = ("selfteach_fairseq", "recipes", "benchmarks", "tests")
@@ -57,14 +58,15 @@ def test_only_functions_import_what_an_extra_installs():
     assert set(imported(ROOT / "selfteach_fairseq", ast.iter_child_nodes)) <= declared()
 
 
-def test_the_page_s_template_is_installed(tmp_path):
+def test_templates_are_installed(tmp_path):
     subprocess.run(
         [sys.executable, "setup.py", "-q", "build_py", "--build-lib", tmp_path],
         cwd=ROOT,
         check=True,
         capture_output=True,
     )
-    assert (tmp_path / page.TEMPLATE.relative_to(ROOT)).read_bytes() == page.TEMPLATE.read_bytes()
+    for template in (page.TEMPLATE, card.TEMPLATE):
+        assert (tmp_path / template.relative_to(ROOT)).read_bytes() == template.read_bytes()
 
 
 def test_ci_runs_on_every_python_that_is_supported():

@@ -1,6 +1,7 @@
 """What several commands' arguments share."""
 
 import argparse
+import math
 from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -10,6 +11,16 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}': must be a number from 1")
     return int(text)
+
+
+def number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"'{text}': must be a number, such as 1.2")
+    return value
 
 
 def add_output(command: argparse.ArgumentParser, what: str = "checkpoint") -> None:

@@ -1,21 +1,19 @@
 """How good translations are: sacreBLEU's BLEU and chrF, in the tokens of the target's language."""
 
 import os
-import re
 from collections.abc import Iterable
 
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.utils import SACREBLEU_DIR
 
 from ..errors import one_line
+from ..languages import CHINESE, JAPANESE, language_of
 
 TOKENIZERS = tuple(BLEU.TOKENIZERS)
 BEFORE_RECORDED = "13a"  # what records count that do not say so
 _CHARACTERS = "char"
-# A language's part of its code, in ISO 639-1 to -3; cn and jp are countries', but in use.
-_CHINESE = ("zh", "zho", "chi", "cmn", "yue", "wuu", "nan", "hak", "gan", "lzh", "cn")
 _MECAB = {
-    **dict.fromkeys(("ja", "jpn", "jp"), "ja-mecab"),
+    **dict.fromkeys(JAPANESE, "ja-mecab"),
     **dict.fromkeys(("ko", "kor"), "ko-mecab"),
 }
 # Written without spaces between words: Thai, Lao, Khmer, Burmese, Shan, Tibetan, Dzongkha.
@@ -31,8 +29,8 @@ def tokenizer_for(language: str) -> tuple[str, str | None]:
 
     Returns: (name, note): the note says in a line what would be better, or is None.
     """
-    part = re.split(r"[\W_]", language.lower())[0]
-    if part in _CHINESE:
+    part = language_of(language)
+    if part in CHINESE:
         return "zh", None
     if part in _MECAB:
         mecab = _MECAB[part]

@@ -9,6 +9,7 @@ README.md                                   the model card, which is its owner's
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -33,6 +34,13 @@ _KINDS = {
     **{"beam": int, "lenpen": float, "max_len_a": float, "max_len_b": int},
     **{"longest_source": int, "longest_target": int, "subwords": list},
 }
+LARGEST_BEAM = 1000  # of which a search needs a few hundred megabytes
+_RANGES = {
+    **{"beam": (1, LARGEST_BEAM), "lenpen": (-1e6, 1e6), "max_len_a": (0, 1e6)},
+    **{"max_len_b": (0, 2**31), "longest_source": (1, 2**31), "longest_target": (1, 2**31)},
+}
+# What CTranslate2 reads of a folder, asked or not.
+_ITS_NAMES = re.compile(r"(shared|source|target)_vocabulary\.(json|txt)|vmap\.txt")
 
 
 @dataclass(frozen=True)
@@ -138,11 +146,13 @@ def export(
 def _about(settings, size):
     """The variables of the card that the settings fill."""
     tokens, limit = "len(pieces) + 1", settings.limit
-    growing = f"int({limit.a:g} * ({tokens}) + {limit.b})"
+    growing = f"int({limit.a!r} * ({tokens}) + {limit.b})"
     return {
         **{name: getattr(settings, name) for name in ("source", "target", "layers", "subwords")},
         "search": settings.search,
-        "limit": f"min({growing}, {settings.longest_target})" if limit.a else limit.b,
+        "limit": f"min({growing}, {settings.longest_target})"
+        if limit.a
+        else limit.within(0, settings.longest_target),
         "longest": f"{settings.longest_source:,}",
         "numbers": settings.quantization if settings.quantization != "none" else "float32",
         "compute_type": _compute_type(settings.quantization),
@@ -172,6 +182,9 @@ def read(path: Path | str) -> Settings:
             )
         if sha256(file) != sums[name]:
             raise DataError(f"{path}: its {name} is damaged or of another model: copy it again")
+    for name in sorted(file.name for file in folder.iterdir()):
+        if _ITS_NAMES.fullmatch(name) and name not in sums:
+            raise DataError(f"{path}: its {name} is of another model: remove it, or export again")
     return _settings(folder / SETTINGS, sums)
 
 
@@ -181,10 +194,11 @@ def _settings(path, sums):
     if said.get("format") != _FORMAT:
         raise DataError(f"{path}: is of another release of this package: export again")
     for name, kind in _KINDS.items():
-        value = said.get(name)
-        if not (isinstance(value, kind) or (kind is float and isinstance(value, int))):
+        if not _is_sound(name, kind, said.get(name)):
             raise DataError(f"{path}: its {name} is not that of an exported model: export again")
     settings = Settings(**{name: said[name] for name in _KINDS})
+    if settings.limit.within(2, settings.longest_target) < 1:
+        raise DataError(f"{path}: its length limit leaves no room for a word: export again")
     vocabularies = {"shared_vocabulary.json"} & sums.keys() or {
         f"{side}_vocabulary.json" for side in ("source", "target")
     }
@@ -192,6 +206,18 @@ def _settings(path, sums):
         if name not in sums:
             raise DataError(f"{path.parent}: lacks {one_line(name)}: export again")
     return settings
+
+
+def _is_sound(name, kind, value):
+    """Whether a setting can be one: no beam of a billion, which no memory has room for."""
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        return False
+    if name in _RANGES:  # not a number is in none
+        least, most = _RANGES[name]
+        return least <= value <= most
+    if kind is list:
+        return len(value) <= 2 and all(isinstance(name, str) for name in value)
+    return name != "quantization" or value in QUANTIZATIONS
 
 
 def load(

@@ -21,6 +21,14 @@ def read(path: Path | str) -> sentencepiece.SentencePieceProcessor:
         ) from None
 
 
+def read_sides(
+    folder: Path | str, names: Sequence[str]
+) -> tuple[sentencepiece.SentencePieceProcessor, sentencepiece.SentencePieceProcessor]:
+    """The models of source and target, which may be one file. Raises: see read()."""
+    models = [read(Path(folder, name)) for name in names]
+    return models[0], models[-1]
+
+
 def check_fit(paths: Sequence[Path | str], dictionaries: tuple[Dictionary, Dictionary]) -> None:
     """Whether the pieces of a model, or of one for each side, are those of the dictionaries.
 

@@ -22,6 +22,17 @@ def running(command: list[str], **options: Any) -> Iterator[subprocess.Popen[Any
             raise
 
 
+def die_at_once() -> None:
+    """Lets signals end this process in the middle of a library's call, too, as they end others.
+
+    A pipe that nobody reads any more is one of them. For a command that has nothing to tidy up.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+        # A shell has processes in the background ignore Ctrl-C; Python itself ignores SIGPIPE.
+        if number == signal.SIGPIPE or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def die_of_interrupt() -> None:
     """Ends this process as Ctrl-C does by default: a shell's loop around it ends, too."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

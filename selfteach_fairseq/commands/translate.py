@@ -1,0 +1,71 @@
+"""`selfteach translate`: lines of text, by an exported model."""
+
+import os
+import sys
+
+from ..export.translate import Translator, stream
+from ..programs.process import die_at_once
+from ..progress import lines_bar
+from .arguments import Commands, number, positive
+
+
+def add(commands: Commands) -> None:
+    command = commands.add_parser(
+        "translate",
+        help="translate lines of text with what export made",
+        usage="selfteach translate [options] FOLDER <in >out",
+        description="Translate lines of UTF-8 text from standard input to standard output.",
+    )
+    command.add_argument("folder", metavar="FOLDER", help="of `selfteach export`")
+    command.add_argument("--beam", type=positive, help="default: the folder's")
+    command.add_argument(
+        "--lenpen", metavar="X", type=number, help="length penalty, default: the folder's"
+    )
+    command.add_argument(
+        "--threads",
+        metavar="N",
+        type=positive,
+        help="batches to translate at once on a CPU (default: as many as it may use)",
+    )
+    command.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
+    command.set_defaults(run=_run)
+
+
+def _run(args):
+    if sys.stdin is None or sys.stdout is None:
+        raise ValueError("standard input or output is closed: leave it open")
+    translator = Translator(
+        args.folder,
+        beam=args.beam,
+        lenpen=args.lenpen,
+        device=args.device,
+        threads=_threads(args),
+    )
+    if not translator.settings.subwords:
+        print(
+            f"{args.folder} has no sentencepiece model: it takes and gives tokens, with spaces "
+            "between",
+            file=sys.stderr,
+        )
+    die_at_once()
+    streams = [file.fileno() for file in (sys.stdin, sys.stdout)]
+    for descriptor in streams:
+        os.set_blocking(descriptor, True)  # or what isn't there yet would look like the end
+    with (
+        open(streams[0], "rb", buffering=0, closefd=False) as source,
+        open(streams[1], "wb", closefd=False) as target,
+        lines_bar("translating") as bar,
+    ):
+        stream(translator, source, target, bar.update)
+
+
+def _threads(args):
+    """Raises: ValueError for more than there are, of which too many would crash the process."""
+    if args.device != "cpu":
+        if args.threads:
+            raise ValueError("--threads: is of a CPU: leave it out, or --device cuda")
+        return 1
+    usable = len(os.sched_getaffinity(0))
+    if args.threads and args.threads > usable:
+        raise ValueError(f"--threads {args.threads}: there are {usable} CPUs: name at most that")
+    return args.threads or usable
