@@ -27,6 +27,7 @@ from .validate import (
     check_extent,
     check_fits,
     check_numbers,
+    check_settings,
     check_structure,
     check_tensors,
 )
@@ -74,6 +75,7 @@ class Checkpoint:
                 state = checkpoint_utils._upgrade_state_dict(state)
             state = plain(state)
             check_structure(state)
+            check_settings(state["cfg"]["model"])
             return cls._of_sound(state, any_size)
         except CheckpointError:
             raise

@@ -4,6 +4,7 @@ A small file can claim a large model, or refer to the same data again and again:
 to is counted first.
 """
 
+import re
 import warnings
 from itertools import islice, repeat
 from typing import Any
@@ -20,6 +21,10 @@ _MOST_POSITIONS = 2**30  # numbers in the tables of sinusoids, which no checkpoi
 _MOST_TYPES = 2**20
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _UNSET = "._float_tensor"  # of older fairseqs: nothing reads it, and it holds what was in memory
+_EVALUATED = (
+    *("adaptive_softmax_cutoff", "encoder_xformers_att_config", "decoder_xformers_att_config"),
+)
+_NUMBERS = re.compile(r"[\d\s,\[\]()]*")
 NOT_LEARNT = ("version", _UNSET)
 
 
@@ -69,6 +74,19 @@ def check_structure(state: dict[str, Any]) -> None:
     for name, (value, kind) in parts.items():
         if not isinstance(value, kind):
             raise CheckpointError(f"has a {type(value).__name__} as {name}, not a {kind.__name__}")
+
+
+def check_settings(settings: Settings) -> None:
+    """Raises: CheckpointError for a model's settings that fairseq would run as code.
+
+    It evaluates these texts when it builds the model (fairseq.utils.eval_str_list, eval_str_dict).
+    """
+    for name in _EVALUATED:
+        value = settings.get(name)
+        if isinstance(value, str) and not _NUMBERS.fullmatch(value):
+            raise CheckpointError(
+                f"its {name} is a text that fairseq would run as code: save it anew without"
+            )
 
 
 def check_tensors(model: dict[Any, Any]) -> None:

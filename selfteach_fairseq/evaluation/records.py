@@ -6,15 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..export.quantization import QUANTIZATIONS
 from ..files import lines_of, read_json, whole, write_table
 from ..layers import Layers
 
 Record = dict[str, Any]  # what `selfteach score` writes
 
 FAIRSEQ, CTRANSLATE2 = "fairseq", "ctranslate2"  # the engines; a record that names none: fairseq
-QUANTIZATIONS = (  # how CTranslate2's model files are stored
-    *("none", "int8", "int8_float32", "int8_float16", "int16", "float16", "bfloat16"),
-)
 _NUMBERS = (
     *("bleu", "bleu_lc", "chrf", "bytes", "parameters", "sentences_per_second"),
     *("encoder_layers", "decoder_layers"),

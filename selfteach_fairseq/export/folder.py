@@ -138,6 +138,7 @@ def export(
         size = sum((folder / name).stat().st_size for name in loaded)
         about = _about(settings, size)
         (folder / CARD).write_text(card.render(checkpoint, record, **about), encoding="utf-8")
+        read(folder)
         if _compute_type(quantization) in library().get_supported_compute_types("cpu"):
             load(folder, quantization)
     return settings

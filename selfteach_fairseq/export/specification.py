@@ -222,7 +222,7 @@ def _compare(model: Any, spec: "TransformerSpec", dictionaries: Dictionaries) ->
     expected = _log_probabilities(model, source, target, dictionaries)
     with tempfile.TemporaryDirectory() as folder:
         write(spec, folder, "none")
-        translator = library().Translator(folder, compute_type="float32")
+        translator = library().Translator(folder, compute_type="float32", intra_threads=1)
         scored = translator.score_batch(
             *(
                 [[dictionary[i] for i in row] for row in tokens.tolist()]

@@ -127,6 +127,20 @@ def test_models_that_are_not_the_settings(state, tmp_path, capsys, change, messa
     assert message in refusal(tmp_path / "model.pt", capsys)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["adaptive_softmax_cutoff", "encoder_xformers_att_config", "decoder_xformers_att_config"],
+)
+def test_settings_that_fairseq_would_run(state, tmp_path, capsys, name):
+    harm = tmp_path / "harm"
+    state["cfg"]["model"][name] = f"open({str(harm)!r}, 'w')"
+    torch.save(state, tmp_path / "model.pt")
+    assert f"its {name} is a text that fairseq would run as code" in refusal(
+        tmp_path / "model.pt", capsys
+    )
+    assert not harm.exists()
+
+
 def test_layers_of_nothing(state, tmp_path, capsys):
     names = {f"encoder.layers.{i}.x": state["model"][WEIGHT] for i in range(30_000)}
     state["model"].update(names)

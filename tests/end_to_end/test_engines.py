@@ -154,7 +154,7 @@ def test_an_export_is_whole_or_not_there(model, data, tmp_path, capsys, monkeypa
     capsys.readouterr()
     assert "is there already" in refused(capsys, *words)
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr("selfteach_fairseq.export.card.render", full)

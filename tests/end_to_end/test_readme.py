@@ -54,7 +54,7 @@ def test_the_commands_that_ship_a_model(tmp_path):
     make_text(tmp_path)
     run(
         *(sys.executable, ROOT / "recipes/subwords.py", tmp_path, "xx", "en"),
-        *("--types", 40, "--out", tmp_path / "pieces"),
+        *("--types", 36, "--out", tmp_path / "pieces"),
     )
     (tmp_path / "pieces/spm.model").rename(tmp_path / "spm.model")
     fairseq(
