@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -21,6 +22,14 @@ def number(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"'{text}': must be a number, such as 1.2")
     return value
+
+
+def threads_within(asked: int | None) -> int | None:
+    """The same number. Raises: ValueError for more threads than CPUs: too many crash CTranslate2."""
+    usable = len(os.sched_getaffinity(0))
+    if asked and asked > usable:
+        raise ValueError(f"--threads {asked}: there are {usable} CPUs: name at most that")
+    return asked
 
 
 def add_output(command: argparse.ArgumentParser, what: str = "checkpoint") -> None:

@@ -6,7 +6,7 @@ from ..evaluation import quality, records, score, tables
 from ..evaluation.engines import ENGINES
 from ..export.quantization import QUANTIZATIONS
 from ..files import check_output
-from .arguments import Commands, add_output, positive
+from .arguments import Commands, add_output, positive, threads_within
 
 
 def add(commands: Commands) -> None:
@@ -92,7 +92,7 @@ def _run(args):
         repeat=args.repeat,
         engine=args.engine,
         quantization=args.quantization or QUANTIZATIONS[0],
-        threads=args.threads,
+        threads=threads_within(args.threads),
         options=args.options,
     )
     records.write({**record, **about}, translations, args.output)

@@ -6,7 +6,7 @@ import sys
 from ..export.translate import Translator, stream
 from ..programs.process import die_at_once
 from ..progress import lines_bar
-from .arguments import Commands, number, positive
+from .arguments import Commands, number, positive, threads_within
 
 
 def add(commands: Commands) -> None:
@@ -60,12 +60,8 @@ def _run(args):
 
 
 def _threads(args):
-    """Raises: ValueError for more than there are, of which too many would crash the process."""
     if args.device != "cpu":
         if args.threads:
             raise ValueError("--threads: is of a CPU: leave it out, or --device cuda")
         return 1
-    usable = len(os.sched_getaffinity(0))
-    if args.threads and args.threads > usable:
-        raise ValueError(f"--threads {args.threads}: there are {usable} CPUs: name at most that")
-    return args.threads or usable
+    return threads_within(args.threads) or len(os.sched_getaffinity(0))

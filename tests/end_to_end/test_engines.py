@@ -103,6 +103,7 @@ def test_the_length_penalty_can_be_chosen_there(scored):
 @pytest.mark.parametrize(
     "words, message",
     [
+        (["--threads", 100_000], "--threads 100000: there are "),
         (["--quantization", "int8"], "--quantization is for --engine ctranslate2"),
         (["--engine", "ctranslate2", "--", "--min-len", 3], "--min-len has no counterpart"),
         (["--engine", "ctranslate2", "--", "--lenpen", 3], "--lenpen is not for fairseq-generate"),
