@@ -25,7 +25,7 @@ def number(text: str) -> float:
 
 
 def threads_within(asked: int | None) -> int | None:
-    """The same number. Raises: ValueError for more threads than CPUs: too many crash CTranslate2."""
+    """The same. Raises: ValueError for more threads than CPUs: too many crash CTranslate2."""
     usable = len(os.sched_getaffinity(0))
     if asked and asked > usable:
         raise ValueError(f"--threads {asked}: there are {usable} CPUs: name at most that")
