@@ -1,5 +1,5 @@
 # make demo          train, cut, compare engines, export; on real text (a quarter of an hour on 2 cores)
-# make demo-compare  and against what one would do instead (about 11 minutes more)
+# make demo-compare  and against what one would do instead (about 20 minutes more)
 # make iwslt14-de    the same on IWSLT14 (also -ar, -fa, -es, -he; make iwslt14: all five); a GPU
 # make multi30k-de   the same on Multi30k, with two students (an hour and a quarter)
 # make schedules-multi30k-de   ways to half the depth, under the same number of updates: hours
@@ -30,7 +30,7 @@ demo: $(VENV)/.ready
 	recipes/run.sh demo $(STAGES) export
 
 demo-compare: $(VENV)/.ready
-	METHOD="selfteach plain plain@2" recipes/run.sh demo $(STAGES)
+	METHOD="selfteach plain plain@4x2 plain@2" recipes/run.sh demo $(STAGES)
 
 iwslt14: iwslt14-de iwslt14-ar iwslt14-fa iwslt14-es iwslt14-he
 

@@ -49,7 +49,8 @@ def test_the_demo_from_nothing_to_the_tables(demo):
         *("== score-selfteach-seed1-1", "== score-selfteach-seed1-1.ctranslate2-int8"),
         "== export-selfteach-seed1-1",
     ]
-    quality, cost = rows(output)
+    quality, cost, fastest = rows(output)
+    assert [row["engine"] for row in fastest] == ["fairseq", "CT2 int8"]
     assert [(row["system"], row["layers"], row["engine"]) for row in quality] == [
         (*("selfteach", "3x3"), "fairseq"),
         (*("selfteach", "3x3"), "CT2 int8"),
@@ -89,12 +90,12 @@ def test_the_demo_from_nothing_to_the_tables(demo):
 
 @pytest.mark.slow
 def test_the_demo_again_and_beside_what_one_would_do_instead(demo):
-    output = demo.finish("demo")
-    again = demo.finish("demo")
+    output = demo.finish("demo", ENGINES="fairseq")
+    again = demo.finish("demo", ENGINES="fairseq")
     assert again.count("finished already, kept") == 8 and "$ " not in again
     assert rows(again) == rows(output)
 
-    compared = demo.finish("demo", METHOD="selfteach plain plain@1")
+    compared = demo.finish("demo", METHOD="selfteach plain plain@1", ENGINES="fairseq")
     quality, _ = rows(compared)
     assert [(row["system"], row["layers"]) for row in quality] == [
         *(("selfteach", "3x3"), ("selfteach", "1x1")),
