@@ -1,4 +1,4 @@
-# make demo          train, cut, compare engines, export; on real text (a quarter of an hour on 2 cores)
+# make demo          train, cut, compare engines, export; on real text (15 to 25 minutes on 2 cores)
 # make demo-compare  and against what one would do instead (about 20 minutes more)
 # make iwslt14-de    the same on IWSLT14 (also -ar, -fa, -es, -he; make iwslt14: all five); a GPU
 # make multi30k-de   the same on Multi30k, with two students (an hour and a quarter)
