@@ -138,6 +138,12 @@ def trained(data, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """CTranslate2 sets torch's number of threads, too, and sums depend on it in the last bit."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture
 def project(tmp_path):
     from project import Project  # which takes its commands from here

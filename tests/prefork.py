@@ -103,6 +103,8 @@ def execute(request, files):
     import warnings
 
     os.setsid()
+    # Tests that run in a shell's background are not told of Ctrl-C; commands under test are.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)

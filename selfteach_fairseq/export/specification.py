@@ -148,7 +148,7 @@ def _without_quant_noise(model: Any) -> Any:
     with torch.no_grad():
         for stack in (model.encoder, model.decoder):  # the output projection may share the old one
             mapped_embeddings = mapped(stack.embed_tokens.weight, stack)
-            stack.embed_tokens = nn.Embedding.from_pretrained(mapped_embeddings)
+            stack.embed_tokens = nn.Embedding(*mapped_embeddings.shape, _weight=mapped_embeddings)
         positions = model.encoder.embed_positions
         table = positions.weight if isinstance(positions, nn.Embedding) else positions.weights
         table.copy_(mapped(table, model.encoder))
