@@ -147,8 +147,9 @@ def _without_quant_noise(model: Any) -> Any:
 
     with torch.no_grad():
         for stack in (model.encoder, model.decoder):  # the output projection may share the old one
-            mapped_embeddings = mapped(stack.embed_tokens.weight, stack)
-            stack.embed_tokens = nn.Embedding(*mapped_embeddings.shape, _weight=mapped_embeddings)
+            embeddings = mapped(stack.embed_tokens.weight, stack)
+            types, width = embeddings.shape
+            stack.embed_tokens = nn.Embedding(types, width, _weight=embeddings)
         positions = model.encoder.embed_positions
         table = positions.weight if isinstance(positions, nn.Embedding) else positions.weights
         table.copy_(mapped(table, model.encoder))
