@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from fairseq.data import Dictionary
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..export.search import searching
-from ..programs.generate import Output, Search, check_options, generating
+from ..programs.generate import Output, Search, generating
 
 ENGINES = ("fairseq", "ctranslate2")
 
@@ -38,13 +37,10 @@ class Engine(NamedTuple):
 
 @contextmanager
 def of_fairseq(task: Task) -> Iterator[Engine]:
-    """Raises: ValueError for an option that is the command's."""
-    check_options(task.options)
-    common = [
-        "--batch-size",
-        str(task.batch_size),
-        *_joining(task.dictionaries[1], "--post-process"),
-    ]
+    """Its options are checked already: see programs.generate.check_options()."""
+    joining = _joining(task.dictionaries[1])
+    common = ["--batch-size", str(task.batch_size)]
+    common += ["--post-process", joining] if joining else []
     with generating(task.model, task.data, task.pair, task.threads) as generate:
 
         def search(subset: str, search: Search) -> Output:
@@ -60,14 +56,12 @@ def of_fairseq(task: Task) -> Iterator[Engine]:
 @contextmanager
 def of_ctranslate2(task: Task, quantization: str) -> Iterator[Engine]:
     """Raises: ValueError for options without a counterpart, or what CTranslate2 can't compute."""
-    on_gpu = torch.cuda.is_available() and "cpu" not in check_options(task.options)
     with searching(
         *(task.model, task.data, task.pair, task.dictionaries),
         quantization=quantization,
-        device="cuda" if on_gpu else "cpu",
         threads=task.threads,
         batch_size=task.batch_size,
-        post_process=next(iter(_joining(task.dictionaries[1])), None),
+        post_process=_joining(task.dictionaries[1]),
         options=task.options,
     ) as searcher:
         facts = {
@@ -80,10 +74,10 @@ def of_ctranslate2(task: Task, quantization: str) -> Iterator[Engine]:
         yield Engine(searcher.search, facts, False)
 
 
-def _joining(dictionary, *flag):
-    """The option that makes words of the pieces in a dictionary, if it has any."""
+def _joining(dictionary):
+    """What makes words of the pieces in a dictionary, by fairseq's name; None if it has none."""
     if any("\u2581" in symbol for symbol in dictionary.symbols):
-        return (*flag, "sentencepiece")
+        return "sentencepiece"
     if any(symbol.endswith("@@") for symbol in dictionary.symbols):
-        return (*flag, "subword_nmt")
-    return ()
+        return "subword_nmt"
+    return None

@@ -51,7 +51,7 @@ def score(
         references: file of raw reference translations, one a line; None: the targets in `data`
         repeat: translate so many times; the speed is the median one
         engine: of engines.ENGINES
-        quantization: of the model in CTranslate2, as specification.QUANTIZATIONS has them
+        quantization: of the model in CTranslate2, as quantization.QUANTIZATIONS has them
         threads: of the engine; None: those that torch takes
         options: further options for fairseq-generate, a list of strings
 

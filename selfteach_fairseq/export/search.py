@@ -153,13 +153,12 @@ def searching(
     dictionaries: Dictionaries,
     *,
     quantization: str,
-    device: str,
     threads: int,
     batch_size: int,
     post_process: str | None,
     options: Sequence[str],
 ) -> Iterator[Searcher]:
-    """Gives a Searcher of a checkpoint that stock fairseq loads.
+    """Gives a Searcher of a checkpoint that stock fairseq loads, on the GPU if fairseq would be.
 
     Args:
         data: folder of fairseq-preprocess
@@ -174,6 +173,7 @@ def searching(
         numbers that the device can't compute with.
     """
     said = counterparts(options)
+    device = "cuda" if torch.cuda.is_available() and "cpu" not in said else "cpu"
     settings = checkpoint.family.complete(checkpoint.settings)  # type: ignore[union-attr]
     with tempfile.TemporaryDirectory() as folder:
         write(specification(checkpoint, dictionaries), folder, quantization)
