@@ -10,7 +10,7 @@ FLOORS = (
     ("errors", "layers", "files", "languages", "progress", "pictures", "requirements"),
     ("models",),
     ("checkpoints",),
-    ("criterions", "patches", "programs"),
+    ("criterions", "optim", "patches", "programs"),
     ("export",),
     ("evaluation",),
     ("tasks", "distil", "gradual", "importance"),

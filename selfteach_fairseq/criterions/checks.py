@@ -1,26 +1,10 @@
 """Settings that can't work with a student, refused at start: each error names the way out."""
 
 from fairseq.models import ARCH_MODEL_REGISTRY
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ..layers import Layers, parse_students
 from ..models.transformer import TransformerSelfteachModel
-
-
-def of_model(name: str) -> str:
-    """A setting of the model as the default of a criterion's: None if the model has none such.
-
-    fairseq resolves interpolations before any code of ours runs, and II("model...") would end in an
-    error of OmegaConf for other architectures.
-    """
-    return f"${{setting_of_model:{name}}}"
-
-
-def _setting_of_model(name, *, _root_):
-    return getattr(OmegaConf.select(_root_, "model"), name, None)
-
-
-OmegaConf.register_new_resolver("setting_of_model", _setting_of_model, replace=True)
 
 
 def students_of(cfg: DictConfig) -> tuple[Layers, ...]:

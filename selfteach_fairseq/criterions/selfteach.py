@@ -21,8 +21,9 @@ from omegaconf import II, DictConfig
 from torch import Tensor
 
 from ..layers import Layers, layers_of_metric
+from ..models.config import of_model
 from ..models.family import Taught
-from .checks import check, of_model, students_of
+from .checks import check, students_of
 from .losses import Objective, self_teaching_loss
 
 _Divergence: Any = ChoiceEnum(["kl", "symmetric"])

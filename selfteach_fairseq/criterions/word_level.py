@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import CheckpointError
-from .checks import of_model
+from ..models.config import of_model
 from .divergence import DivergenceCriterion
 
 

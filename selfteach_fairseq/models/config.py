@@ -10,6 +10,7 @@ from fairseq.models.transformer.transformer_config import (
     EncDecBaseConfig,
     QuantNoiseConfig,
 )
+from omegaconf import OmegaConf
 
 # Their defaults are interpolations into the nested config; architectures set them to the width.
 FROM_EMBED_DIM = ("decoder_input_dim", "decoder_output_dim")
@@ -35,6 +36,34 @@ def _flat_fields():
                 yield name, inner.type, field(default=inner.default, metadata=inner.metadata)
 
 
-TransformerSelfteachConfig = make_dataclass(
-    "TransformerSelfteachConfig", _flat_fields(), bases=(FairseqDataclass,)
+_STOCK_UPDATE = field(
+    default=False,
+    metadata={
+        "help": "compute updates as fairseq does, number for number: with torch's dropout on CPUs, "
+        "too, and with fairseq's own Adam for adam_fused"
+    },
 )
+# Those that stock models do not have.
+OUR_SETTINGS = ("stock_update",)
+
+TransformerSelfteachConfig = make_dataclass(
+    "TransformerSelfteachConfig",
+    [*_flat_fields(), ("stock_update", bool, _STOCK_UPDATE)],
+    bases=(FairseqDataclass,),
+)
+
+
+def of_model(name: str) -> str:
+    """A setting of the model as another part's default: None if the model has none such.
+
+    fairseq resolves interpolations before any code of ours runs, and II("model...") would end in an
+    error of OmegaConf for other architectures.
+    """
+    return f"${{setting_of_model:{name}}}"
+
+
+def _setting_of_model(name, *, _root_):
+    return getattr(OmegaConf.select(_root_, "model"), name, None)
+
+
+OmegaConf.register_new_resolver("setting_of_model", _setting_of_model, replace=True)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from ..layers import Layers
+from .config import OUR_SETTINGS
 
 Weights = dict[str, Tensor]  # a state_dict
 Settings = dict[str, Any]  # of a model, a task or a criterion, as a checkpoint has them
@@ -119,6 +120,8 @@ class Family:
     def stock_settings(self, settings: Settings, layers: Layers) -> Settings:
         """The settings of fairseq's own model with so many of the layers."""
         settings = {**self.complete(settings), "_name": self.stock, "arch": self.stock}
+        for name in OUR_SETTINGS:
+            settings.pop(name, None)
         for side, count in zip(self.sides, layers.counts, strict=True):
             settings[f"{side}_layers"] = count
             settings[f"{side}_layerdrop"] = 0
@@ -131,6 +134,9 @@ class Family:
         cfg = dict(cfg)
         if (cfg.get("common") or {}).get("user_dir"):
             cfg["common"] = {**cfg["common"], "user_dir": None}
+        if (optimizer := cfg.get("optimizer") or {}).get("_name") == "adam_fused":
+            optimizer = {key: optimizer[key] for key in optimizer if key not in OUR_SETTINGS}
+            cfg["optimizer"] = {**optimizer, "_name": "adam"}  # which reads its checkpoints
         task, criterion = cfg["task"], cfg.get("criterion") or {}
         if task["_name"] in self.tasks:
             kept = {key: task[key] for key in task if key not in self.task_settings}

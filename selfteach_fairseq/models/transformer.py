@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..layers import SIDES, Layers
 from .config import FROM_EMBED_DIM, TransformerSelfteachConfig
+from .dropout import replace_dropout
 from .family import Family, placeholders
 
 _LEAST_IN_LAYER = 12  # tensors
@@ -44,7 +45,10 @@ class TransformerSelfteachModel(TransformerModelBase):
         flat: Any = OmegaConf.to_container(cfg) if OmegaConf.is_config(cfg) else vars(cfg)
         for name in FROM_EMBED_DIM:
             flat[name] = flat[name] or flat["decoder_embed_dim"]
-        return super().build_model(TransformerConfig.from_namespace(Namespace(**flat)), task)
+        model = super().build_model(TransformerConfig.from_namespace(Namespace(**flat)), task)
+        if not flat["stock_update"]:
+            replace_dropout(model)
+        return model
 
     def __init__(self, cfg, encoder, decoder):
         super().__init__(cfg, encoder, decoder)

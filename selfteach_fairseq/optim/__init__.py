@@ -1,0 +1,1 @@
+"""Optimizers that fairseq-train's --optimizer takes."""
