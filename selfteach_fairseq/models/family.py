@@ -149,6 +149,14 @@ class Family:
         )
 
 
+def layer_matrices(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of parameters by name the layers' weight matrices: projections of attention, and the FFN.
+
+    Names may have the prefixes of what wraps a model.
+    """
+    return {name: t for name, t in named.items() if _LAYER.search(name) and t.dim() == 2}
+
+
 def placeholders(size: int) -> Dictionary:
     """A dictionary of so many types, for a model that is built before its text is known."""
     dictionary = Dictionary()
