@@ -255,9 +255,6 @@ TRANSFORMER = Family(
         ("label_smoothed_ce_selfteach", "word_level_distillation", "r_drop"), _PLAIN
     ),
     tasks={"translation_selfteach": "translation"},
-    task_settings=(
-        *("eval_bleu_student", "pruning_sparsity", "pruning_interval"),
-        *("pruning_start_update", "pruning_end_update"),
-    ),
+    task_settings=("eval_bleu_student",),
     build=_build,
 )
