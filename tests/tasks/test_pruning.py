@@ -88,6 +88,19 @@ def test_what_adam_would_bring_back_stays_zero(pull, optimizer_step):
         assert left < 0.05 * zeros  # those of units that were never active
 
 
+def test_before_the_start_a_zero_is_a_weight_as_others():
+    model, criterion = build("--student-layers", "2x1")
+    optimizer = optim.build_optimizer(
+        settings("--optimizer", "sgd", "--lr", "0.1").optimizer, [*model.parameters()]
+    )
+    weight = model.decoder.layers[0].self_attn.out_proj.weight
+    for updates, left in ((4, 0), (5, weight.numel())):
+        torch.nn.init.zeros_(weight)
+        step(model, criterion, batch())
+        task(start=4, end=9).optimizer_step(optimizer, model, updates - 1)
+        assert weight.eq(0).sum() == left
+
+
 def of_fp16(cfg, parameters):
     return optim.FP16Optimizer.build_optimizer(cfg, parameters)
 
@@ -117,9 +130,9 @@ def test_in_half_precision(monkeypatch, wrap, flags, dtype, is_flat):
     pruning = task()
     for update in range(6):
         optimizer.zero_grad()
-        for parameter in model.parameters():
-            drawn = torch.randn(parameter.shape, generator=DRAWN)
-            parameter.grad = drawn.to(dtype)
+        drawn = [torch.randn(p.shape, generator=DRAWN).to(dtype) for p in model.parameters()]
+        pairs = zip(model.parameters(), drawn, strict=True)
+        optimizer.backward(sum((parameter * slope).sum() for parameter, slope in pairs))
         optimizer.clip_grad_norm(1.0)
         pruning.optimizer_step(optimizer, model, update)
         zeros, weights = layer_zeros(model.state_dict())
