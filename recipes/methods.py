@@ -6,9 +6,11 @@ A line of a file is of flags, or says what else the method asks of the recipes:
     text: translated by the teacher  it trains on the teacher's translations of the training text
 
 `{students}` stands for the students that are smaller than the model (`3,2`), `{teacher}` for the
-checkpoint of the plain run of the same seed. Lines that begin with `#` are comments.
+checkpoint of the plain run of the same seed, `{75%}` for that share of a training's updates. Lines
+that begin with `#` are comments.
 """
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,10 +18,12 @@ from settings import RECIPES
 
 TEACHER = "plain"  # the method from whose run others learn
 GRADUAL = "gradual"  # the one that trains and cuts through several depths
+SELF_KD = "self-kd"  # the one that is as large as its teacher
 # What compare.sh compares: METHOD=all. Those with @ are trained at the size of each student.
 ALL = ("plain", "plain@", "layerdrop", "word-kd@", "seq-kd@")
 ALL += ("r-drop", "deep-supervision", "selfteach")
 
+_SHARE = re.compile(r"\{(\d+)%\}")
 _CUT, _TEXT = "cut: every other layer", "text: translated by the teacher"
 
 
@@ -38,6 +42,20 @@ class Method(NamedTuple):
     @property
     def has_teacher(self) -> bool:
         return self.trains_on_translations or any("{teacher}" in flag for flag in self.flags)
+
+    @property
+    def needs_updates(self) -> bool:
+        return any(_SHARE.search(flag) for flag in self.flags)
+
+
+def fill_in(flag: str, students: tuple[str, ...], updates: str) -> str:
+    """A flag with what its `{students}` and `{75%}` stand for; not `{teacher}`, which is a path.
+
+    Args:
+        updates: of the whole training
+    """
+    flag = flag.replace("{students}", ",".join(students))
+    return _SHARE.sub(lambda share: str(int(updates) * int(share[1]) // 100), flag)
 
 
 def find(name: str, family: str) -> Method:

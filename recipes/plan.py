@@ -83,8 +83,8 @@ class Run(NamedTuple):
         return [self.name, *([self.teacher] if self.teacher else []), *translated]
 
     def _flags(self) -> list[str]:
-        students = ",".join(self.smaller)
-        return [flag.replace("{students}", students) for flag in self.method.flags]
+        updates = self.settings.updates
+        return [methods.fill_in(flag, self.smaller, updates) for flag in self.method.flags]
 
 
 class Cut(NamedTuple):
@@ -179,6 +179,13 @@ def runs_of_system(settings: Settings, system: str) -> list[Run]:
             f'METHOD={name}: of STUDENTS="{" ".join(settings.students)}" none is smaller than the '
             f"model of {depths[0]} layers"
         )
+    if method.needs_updates and not settings.updates:
+        raise ValueError(
+            f"METHOD={name} goes by the number of updates, {settings.corpus} by that of epochs: "
+            "write updates=50000, or another number, into a file, and say SETTINGS=FILE"
+        )
+    if name == methods.SELF_KD and at:
+        raise ValueError(f"METHOD={system}: self-kd has its teacher's size: say word-kd@{depth}")
     return [Run(settings, system, method, seed, depths, students) for seed in settings.seeds]
 
 

@@ -107,3 +107,40 @@ def reference_products(model, sentences):
         numbers = zip(parameter.flatten().tolist(), gradient.flatten().tolist(), strict=True)
         products[name] = [abs(theta * slope) for theta, slope in numbers]
     return products
+
+
+def scheduled_sparsity(updates, *, sparsity, start, end, interval):
+    """The share of zeros after so many updates: s_t = s_f + (s_i - s_f) (1 - (t - t_0) / (n dt))^3
+    at t = t_0, t_0 + dt, ... (Zhu and Gupta 2017, equation 1), here with s_i = 0. It stays so until
+    the next of these, and is s_f from t_0 + n dt on, the end, whether or not n is whole."""
+    reached = 0.0
+    for t in range(start, updates + 1):
+        if t >= end:
+            reached = sparsity
+        elif (t - start) % interval == 0:
+            reached = sparsity + (0 - sparsity) * (1 - (t - start) / (end - start)) ** 3
+    return reached
+
+
+def prunable(weights):
+    """The names of what is pruned: in all layers the projections of attention and both matrices of
+    the feed-forward network."""
+    matrices = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+    ends = tuple(f".{matrix}.weight" for matrix in matrices)
+    return [name for name in weights if ".layers." in name and name.endswith(ends)]
+
+
+def layer_zeros(weights):
+    """How many of the numbers that are pruned are zero, and how many there are, in a state_dict."""
+    numbers = [x for name in prunable(weights) for x in weights[name].flatten().tolist()]
+    return numbers.count(0), len(numbers)
+
+
+def reference_pruned(tensors, sparsity):
+    """Copies of tensors with that share of all their numbers set to zero, of the least magnitude
+    whichever tensor they are in ("class-blind", See et al. 2016); of equal ones the first."""
+    places = [(abs(x), t, i) for t, w in enumerate(tensors) for i, x in enumerate(w.flatten())]
+    copies = [tensor.clone() for tensor in tensors]
+    for _, t, i in sorted(places, key=lambda place: place[0])[: round(sparsity * len(places))]:
+        copies[t].view(-1)[i] = 0
+    return copies

@@ -20,7 +20,7 @@ from ..errors import CheckpointError
 from ..files import whole
 from ..layers import Layers
 from ..models import FAMILIES, TRANSFORMER, family_of
-from ..models.family import Family, Settings, Weights
+from ..models.family import Family, Settings, Weights, layer_matrices
 from .reading import plain, read
 from .validate import (
     NOT_LEARNT,
@@ -132,6 +132,13 @@ class Checkpoint:
     def parameters(self) -> int:
         """How many numbers there are to learn, tied ones counted once."""
         return sum({id(t): t.numel() for t in self._learnt().values()}.values())
+
+    @property
+    def sparsity(self) -> float:
+        """The share of zeros in its layers' weight matrices."""
+        matrices = layer_matrices(self.weights).values()
+        zeros = sum(int(matrix.eq(0).sum()) for matrix in matrices)
+        return zeros / sum(matrix.numel() for matrix in matrices)
 
     def types(self, side: str) -> int:
         """The size of a side's vocabulary."""

@@ -97,6 +97,7 @@ def score(
         **quality.quality(translations, targets, tokenizer),
         **{f"{side}_layers": n for side, n in zip(SIDES, model.layers.counts, strict=True)},
         "parameters": model.parameters,
+        **_sparsity(model),
         **used.facts,
         **speed,
         "speed_runs": repeat,
@@ -111,6 +112,12 @@ def score(
         "versions": _versions(engine),
     }
     return record, translations
+
+
+def _sparsity(model):
+    """Of a pruned model; others have hardly ever a weight that is zero."""
+    sparsity = round(model.sparsity, 4)
+    return {"sparsity": sparsity} if sparsity else {}
 
 
 def _tokenizer(name, language):

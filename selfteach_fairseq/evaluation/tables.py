@@ -16,14 +16,16 @@ def rows(records: list[Record]) -> tuple[list[Row], list[Row]]:
 
     A row has the means over the seeds of a model, and the standard deviations of its scores.
     Percentages and speed-ups are relative to the first row; there is no speed-up where machine,
-    threads or batches are other ones. Engines are a column, unless all records are of fairseq.
+    threads or batches are other ones. Engines are a column, unless all records are of fairseq, and
+    so is sparsity, if one is of a pruned model.
 
     Raises: ValueError if the records' scores have different signatures.
     """
     check_comparable(records)
     groups = grouped(records)
     base = next(iter(groups.values()))
-    quality = [_quality(model, runs, base) for model, runs in groups.items()]
+    shows_sparsity = any(record.get("sparsity") for record in records)
+    quality = [_quality(model, runs, base, shows_sparsity) for model, runs in groups.items()]
     return quality, [_cost(model, runs, base) for model, runs in groups.items()]
 
 
@@ -39,13 +41,14 @@ def tables(records: list[Record]) -> str:
     return "\n\n".join([markdown(quality), markdown(cost), "\n".join(notes)])
 
 
-def _quality(model, runs, base):
+def _quality(model, runs, base, shows_sparsity):
     bleu, base_bleu = _mean(runs, "bleu"), _mean(base, "bleu")
     # Beside the engines there is room for it in the other table only.
     parameters = {} if model.engine else {"parameters": _parameters(runs)}
     return {
         **_head(model),
         **parameters,
+        **({"sparsity": _sparsity(runs)} if shows_sparsity else {}),
         "seeds": str(len(runs)),
         "BLEU": _with_deviation(runs, "bleu"),
         "of BLEU": f"{bleu / base_bleu:.1%}" if base_bleu else "-",
@@ -76,6 +79,11 @@ def _head(model):
 
 def _parameters(runs):
     return f"{runs[0]['parameters'] / 1e6:.2f} M"
+
+
+def _sparsity(runs):
+    """What does not say how many of its weights are zero has none such."""
+    return f"{mean(run.get('sparsity') or 0 for run in runs):.1%}"
 
 
 def _mean(runs, key):

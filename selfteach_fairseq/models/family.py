@@ -7,7 +7,7 @@ family's model is in Taught.
 import re
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from fairseq.data import Dictionary
@@ -17,6 +17,7 @@ from fairseq.models import (
     ARCH_MODEL_REGISTRY,
     MODEL_REGISTRY,
 )
+from fairseq.tasks import TASK_DATACLASS_REGISTRY
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
@@ -60,7 +61,6 @@ class Family:
     embeddings: tuple[str, ...]  # parameters that are often the same
     criteria: Mapping[str, str]  # this package's, and those of fairseq that stand for them
     tasks: Mapping[str, str]  # likewise
-    task_settings: tuple[str, ...]  # that only this package's tasks have
     build: Callable[[Settings, Weights], nn.Module]  # without memory, to be loaded into
 
     def has(self, architecture: str) -> bool:
@@ -139,8 +139,9 @@ class Family:
             cfg["optimizer"] = {**optimizer, "_name": "adam"}  # which reads its checkpoints
         task, criterion = cfg["task"], cfg.get("criterion") or {}
         if task["_name"] in self.tasks:
-            kept = {key: task[key] for key in task if key not in self.task_settings}
-            cfg["task"] = {**kept, "_name": self.tasks[task["_name"]]}
+            stock = self.tasks[task["_name"]]
+            known = {field.name for field in fields(TASK_DATACLASS_REGISTRY[stock])}
+            cfg["task"] = {**{key: task[key] for key in task if key in known}, "_name": stock}
         if criterion.get("_name") in self.criteria:
             kept = {key: criterion[key] for key in _CRITERION if key in criterion}
             cfg["criterion"] = {"_name": self.criteria[criterion["_name"]], **kept}
@@ -153,6 +154,14 @@ class Family:
             f"is of architecture {architecture}: what can be cut or scored is {self.twins}*, or "
             f"of fairseq's model {self.stock}: {stock}"
         )
+
+
+def layer_matrices(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of parameters by name the layers' weight matrices: projections of attention, and the FFN.
+
+    Names may have the prefixes of what wraps a model.
+    """
+    return {name: t for name, t in named.items() if _LAYER.search(name) and t.dim() == 2}
 
 
 def placeholders(size: int) -> Dictionary:

@@ -259,6 +259,5 @@ TRANSFORMER = Family(
         ("label_smoothed_ce_selfteach", "word_level_distillation", "r_drop"), _PLAIN
     ),
     tasks={"translation_selfteach": "translation"},
-    task_settings=("eval_bleu_student",),
     build=_build,
 )

@@ -1,4 +1,4 @@
-"""`translation_selfteach`: fairseq's translation task, whose validation BLEU may be a student's."""
+"""`translation_selfteach`: fairseq's task, with validation BLEU of a student, and pruning."""
 
 import json
 import logging
@@ -8,6 +8,9 @@ from functools import partial
 from typing import Optional
 
 import sacrebleu
+from fairseq.data import Dictionary
+from fairseq.logging import metrics
+from fairseq.optim import FairseqOptimizer
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from omegaconf import DictConfig
@@ -15,6 +18,7 @@ from torch import nn
 
 from ..evaluation import quality
 from ..models.transformer import TransformerSelfteachModel
+from .pruning import Schedule, pruning
 
 
 @dataclass
@@ -26,10 +30,27 @@ class SelfteachTranslationConfig(TranslationConfig):
             "(default: the full model)"
         },
     )
+    pruning_sparsity: float = field(
+        default=0, metadata={"help": "share of the layers' weights that training sets to zero"}
+    )
+    pruning_start_update: int = field(
+        default=0, metadata={"help": "number of updates after which that share rises from 0"}
+    )
+    pruning_end_update: Optional[int] = field(
+        default=None, metadata={"help": "number of updates by which it is --pruning-sparsity"}
+    )
+    pruning_interval: int = field(
+        default=100, metadata={"help": "number of updates from one pruning to the next"}
+    )
 
 
 @register_task("translation_selfteach", dataclass=SelfteachTranslationConfig)
 class SelfteachTranslationTask(TranslationTask):
+    def __init__(self, cfg: DictConfig, *dictionaries: Dictionary) -> None:
+        """Raises: ValueError for a schedule of pruning that is none."""
+        super().__init__(cfg, *dictionaries)
+        self.pruning = _schedule(cfg) if cfg.pruning_sparsity else None
+
     def build_model(self, cfg: DictConfig, from_checkpoint: bool = False) -> nn.Module:
         """Raises: ValueError if the model has no such student."""
         model = super().build_model(cfg, from_checkpoint)
@@ -43,6 +64,18 @@ class SelfteachTranslationTask(TranslationTask):
                 [student], Namespace(**json.loads(self.cfg.eval_bleu_args))
             )
         return model
+
+    def optimizer_step(
+        self, optimizer: FairseqOptimizer, model: nn.Module, update_num: int
+    ) -> None:
+        """fairseq's, and pruning, if it is asked for. `update_num` counts the updates before."""
+        if self.pruning is None:
+            super().optimizer_step(optimizer, model, update_num)
+            return
+        with pruning(self.pruning, optimizer, model, update_num + 1):
+            super().optimizer_step(optimizer, model, update_num)
+        sparsity = self.pruning.sparsity_after(update_num + 1)
+        metrics.log_scalar("sparsity", sparsity, weight=0, round=4)  # weight 0: the last one
 
     def _inference_with_bleu(self, generator, sample, model):
         """fairseq names no tokenizer, and sacreBLEU then counts 13a's words in every language."""
@@ -63,3 +96,19 @@ class SelfteachTranslationTask(TranslationTask):
             return model.student(self.cfg.eval_bleu_student)
         except ValueError as error:
             raise ValueError(f"{flag}: {error}") from None
+
+
+def _schedule(cfg):
+    if cfg.pruning_end_update is None:
+        raise ValueError(
+            f"--pruning-sparsity {cfg.pruning_sparsity} needs --pruning-end-update: say by which "
+            "update, such as three quarters of all"
+        )
+    schedule = Schedule(
+        cfg.pruning_sparsity,
+        cfg.pruning_start_update,
+        cfg.pruning_end_update,
+        cfg.pruning_interval,
+    )
+    schedule.check()
+    return schedule

@@ -51,11 +51,14 @@ def test_a_cut_checkpoint_needs_nothing_of_this_package(tmp_path):
     model, _ = build(*SHARED)
     state = plain(checkpoint_of(model, *SHARED))
     state["cfg"]["common"]["user_dir"] = "somewhere"
-    state["cfg"]["task"].update(_name="translation_selfteach", eval_bleu_student="2x1")
+    task = dict(state["cfg"]["task"])
+    own = {"eval_bleu_student": "2x1", "pruning_sparsity": 0.5}
+    state["cfg"]["task"].update(_name="translation_selfteach", **own)
     state["cfg"]["model"]["encoder_embed_path"] = "embeddings.txt"
     state["last_optimizer_state"] = {"state": {}}
     cut = truncate(state, Layers.first(2, 1))
     assert "selfteach" not in str(cut.cfg) and "eval_bleu_student" not in cut.cfg["task"]
+    assert cut.cfg["task"] == {**task, "_name": "translation"}
     assert cut.cfg["common"]["user_dir"] is None
     assert cut.cfg["criterion"] == {
         "_name": "label_smoothed_cross_entropy",

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import run, train, train_command
 from exact import assert_same, last
+from reference import layer_zeros
 from tiny import batch, build, checkpoint_of, gradients
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
@@ -74,6 +75,17 @@ def test_two_workers_that_go_on_are_the_two_that_never_stopped(data, tmp_path):
     shutil.copy(tmp_path / "whole/checkpoint_2_8.pt", tmp_path / "resumed/checkpoint_last.pt")
     trained(data, tmp_path / "resumed", *flags, workers=2)
     assert_same(last(tmp_path / "resumed"), last(tmp_path / "whole"))
+
+
+def test_two_workers_prune_the_same_weights(data, tmp_path):
+    """fairseq itself compares their gradients in every update, and would end the training."""
+    flags = (
+        *("--task", "translation_selfteach", "--pruning-sparsity", 0.5, "--pruning-interval", 2),
+        *("--pruning-end-update", 9, "--batch-size", 10, "--optimizer", "adam", "--lr", 0.01),
+    )
+    weights, figures = trained(data, tmp_path, *flags, workers=2)
+    zeros, numbers = layer_zeros(weights)
+    assert zeros == round(numbers / 2) and figures["sparsity"] == "0.5"
 
 
 STUDENTS = ("--student-layers", "2x1,3")

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 from conftest import ROOT, run, selfteach, train_command
-from reference import reference_loss
+from reference import layer_zeros, reference_loss
 from tiny import batch, build
 
 from selfteach_fairseq.criterions.losses import Objective, self_teaching_loss
@@ -92,6 +92,17 @@ def test_a_run_that_diverges_leaves_the_last_good_checkpoint(data, tmp_path, pre
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("training diverged: ")
     assert (tmp_path / "checkpoint_last.pt").read_bytes() == saved
+
+
+@pytest.mark.parametrize("precision", ["--fp16", "--bf16", "--memory-efficient-fp16", "--amp"])
+def test_what_is_pruned_stays_so(data, tmp_path, precision):
+    """In fp16 the smallest weights may round to zero, too."""
+    flags = ("--task", "translation_selfteach", "--pruning-sparsity", 0.5)
+    schedule = ("--pruning-interval", 2, "--pruning-end-update", 5, "--max-epoch", 8)
+    train_on_gpu(data, tmp_path, precision, *flags, *schedule)
+    model = torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)["model"]
+    zeros, weights = layer_zeros(model)
+    assert round(weights / 2) <= zeros < 0.501 * weights
 
 
 def test_importance_is_what_it_is_on_the_cpu():

@@ -4,16 +4,19 @@ import argparse
 import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 from conftest import ROOT, fairseq, install_commands, make_text, run, train
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.models import ARCH_MODEL_REGISTRY
+from fairseq.tasks.translation import TranslationConfig
 
 from selfteach_fairseq.cli import main
 from selfteach_fairseq.criterions.r_drop import RDropConfig
 from selfteach_fairseq.criterions.selfteach import SelfteachCriterionConfig
 from selfteach_fairseq.criterions.word_level import WordLevelDistillationConfig
+from selfteach_fairseq.tasks.translation import SelfteachTranslationConfig
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
 PAGES += sorted(
@@ -86,6 +89,12 @@ def test_every_option_of_a_criterion_is_explained(config):
     for action in parser._actions:
         (option,) = action.option_strings
         assert f"`{option}`" in OPTIONS, option
+
+
+def test_every_option_of_the_task_is_explained():
+    stock = {field.name for field in fields(TranslationConfig)}
+    for field in fields(SelfteachTranslationConfig):
+        assert field.name in stock or f"--{field.name.replace('_', '-')}" in OPTIONS, field.name
 
 
 def test_every_architecture_is_listed():

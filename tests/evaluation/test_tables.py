@@ -58,6 +58,7 @@ def error_of(path, capsys, command="report"):
         *(("training_seconds", value) for value in ("", [], False, "1 h")),
         *(("bleu_signature", value) for value in (None, 5, "a\nb", "\ud800")),
         *(("system", value) for value in (["x"], "a\x1b[2J")),
+        *(("sparsity", value) for value in ("0.5", True, -0.5, float("nan"), [])),
         *(("options", value) for value in (["--cpu"], None, 5)),
         ("tokenizer", ["zh"]),
         *(("versions", value) for value in (None, "2.13", {"torch": ["2.13"]})),
@@ -258,6 +259,22 @@ def test_tables_of_fairseq_alone_name_no_engine(tmp_path, capsys):
         quality, cost = cells(capsys.readouterr().out)
         assert "engine" not in quality[0] and "engine" not in cost[0]
         assert quality[0]["parameters"] == "10.00 M"
+
+
+def test_sparsity_is_a_column_where_a_model_was_pruned(tmp_path, capsys):
+    """A record without it, as old ones are, is of a model without zeros."""
+    records = [{**RECORD, "system": "plain"}] + [
+        {**RECORD, "system": "pruning", "seed": seed, "sparsity": sparsity}
+        for seed, sparsity in (("1", 0.5), ("2", 0.501))
+    ]
+    paths = [str(written(tmp_path, record, f"{i}.json")) for i, record in enumerate(records)]
+    assert main(["report", *paths, "--csv", str(tmp_path / "all.csv")]) == 0
+    quality, cost = cells(capsys.readouterr().out)
+    assert [row["sparsity"] for row in quality] == ["0.0%", "50.0%"] and "sparsity" not in cost[0]
+    rows = csv.DictReader((tmp_path / "all.csv").open())
+    assert [row["sparsity"] for row in rows] == ["", "0.5", "0.501"]
+    assert main(["report", paths[0]]) == 0
+    assert "sparsity" not in capsys.readouterr().out
 
 
 def test_one_engine_other_than_fairseq_is_named(tmp_path, capsys):

@@ -150,22 +150,41 @@ def test_all_methods_from_nothing_to_the_table(comparison):
     assert [after(call, "--save-dir") for call in of(more, "fairseq-train")] == ["plain@1-seed7"]
 
 
+def test_what_has_the_size_of_the_full_model(comparison):
+    """Their first layers are cut out all the same, as the plain model's are."""
+    settings = {"LAYERS": "4", "STUDENTS": "2", "SEEDS": "7"}
+    _, calls = comparison.run(METHOD="plain self-kd pruning", **settings)
+    plain, self_kd, pruning = of(calls, "fairseq-train")
+    for call in (plain, self_kd, pruning):
+        assert (after(call, "--encoder-layers"), after(call, "--max-update")) == ("4", "6")
+    assert after(self_kd, "--teacher") == "plain-seed7-4.pt" and self_kd[1] == "data"
+    assert [after(pruning, f"--pruning-{name}-update") for name in ("start", "end")] == ["1", "4"]
+    assert after(pruning, "--validate-after-updates") == "4"
+
+    cut = [after(call, "-o") for call in of(calls, "selfteach", "truncate")]
+    systems = ("plain", "self-kd", "pruning")
+    assert sorted(cut) == sorted(f"{name}-seed7-{n}.pt" for name in systems for n in (4, 2))
+    scored = {after(call, "-o"): call for call in of(calls, "selfteach", "score")}
+    costs = between(scored["tuned/self-kd-seed7-4.json"], "--cost", "--")
+    assert costs == ["self-kd-seed7/cost.json", "plain-seed7/cost.json"]
+
+
 def test_another_teacher_means_other_students(comparison):
-    settings = {"METHOD": "plain word-kd@1 seq-kd@1 layerdrop", "SEEDS": "1"}
+    settings = {"METHOD": "plain word-kd@1 seq-kd@1 self-kd layerdrop", "SEEDS": "1"}
     comparison.run(**settings)
     flags = comparison.project.folder / "recipes/methods/plain.flags"
     flags.write_text(flags.read_text() + "--clip-norm 1\n")
     output, calls = comparison.run(**settings)
     anew = [after(call, "--save-dir") for call in of(calls, "fairseq-train")]
-    assert anew == ["plain-seed1", "word-kd@1-seed1", "seq-kd@1-seed1"]
+    assert anew == ["plain-seed1", "word-kd@1-seed1", "seq-kd@1-seed1", "self-kd-seed1"]
     assert "== distil-seed1: its settings or inputs have changed, starts anew" in output
 
 
-@pytest.mark.parametrize("method", ["word-kd@1", "seq-kd@1"])
+@pytest.mark.parametrize("method", ["word-kd@1", "seq-kd@1", "self-kd"])
 def test_a_student_without_its_teacher_is_refused(comparison, method):
     comparison.run(script="prepare.sh")
     output, calls = comparison.run(code=1, script="train.sh", METHOD=method)
-    message = r"distil.sh: METHOD=(word|seq)-kd learns from the plain model of the same seed: "
+    message = r"distil.sh: METHOD=(word|seq|self)-kd learns from the plain model of the same seed: "
     assert re.match(message, output) and output.count("\n") == 1 and not calls
 
 
@@ -282,7 +301,8 @@ FLAGS = sorted(path for path in (ROOT / "recipes").glob("*/*.flags") if path.ste
 
 @pytest.mark.parametrize("path", FLAGS, ids=lambda path: path.stem)
 def test_fairseq_knows_every_flag_of_a_method(path):
-    words = " ".join(methods.read(path).flags).format(students="2", teacher="plain.pt").split()
+    flags = [methods.fill_in(flag, ("2",), "40") for flag in methods.read(path).flags]
+    words = " ".join(flags).format(teacher="plain.pt").split()
     model = ("--user-dir", str(USER_DIR), "--arch", "transformer_selfteach")
     args = parsed(["data", *model, *words])
     assert args.criterion == after(words, "--criterion")

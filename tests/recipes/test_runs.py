@@ -107,6 +107,31 @@ def test_what_learns_from_a_teacher_needs_it_first(rows):
     ]
 
 
+def test_self_kd_is_as_large_as_its_teacher(rows):
+    columns = ("name", "encoder", "teacher", "needs", "costs", "cuts")
+    assert rows(*columns, METHOD="self-kd", LAYERS="4x2", STUDENTS="2 1") == [
+        [
+            *("self-kd-seed1", "4", "plain-seed1-4x2", "binarise truncate-plain-seed1-4x2"),
+            *("self-kd-seed1 plain-seed1", "4x2 2 1"),
+        ]
+    ]
+    with pytest.raises(
+        settings.SettingsError, match="METHOD=self-kd@2: self-kd has its teacher's size: "
+    ):
+        rows(METHOD="self-kd@2")
+
+
+def test_a_share_of_the_updates(rows, tmp_path):
+    found = rows("flags", METHOD="pruning")[0][0]
+    assert "--pruning-start-update 900 --pruning-end-update 2700 " in found  # of 3,600
+    with pytest.raises(settings.SettingsError, match="METHOD=pruning goes by the number of up"):
+        rows(METHOD="pruning", corpus="iwslt14-de")
+    (tmp_path / "settings.sh").write_text("updates=50\n")
+    words = {"METHOD": "pruning@3", "SETTINGS": tmp_path / "settings.sh"}
+    found = rows("budget", "cuts", "flags", corpus="iwslt14-de", **words)[0]
+    assert found[:2] == ["--max-update 50", "3"] and " --pruning-end-update 37 " in found[2]
+
+
 def test_a_schedule_goes_one_by_one_or_as_it_says(rows):
     found = rows("name", "schedule", "encoder", "budget", METHOD="gradual gradual@6x6-6x3-3")
     assert found == [
