@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..layers import SIDES, Layers
 from .config import FROM_EMBED_DIM, TransformerSelfteachConfig
+from .decoding import decode
 from .dropout import replace_dropout
 from .family import Family, placeholders
 
@@ -128,90 +129,12 @@ class TransformerSelfteachModel(TransformerModelBase):
             return output, {**extra, "projection": projection, "students": {}}
 
         full = self.depth
-        outputs, inner_states = self._decode(prev_output_tokens, encoder_out, [full, *students])
+        outputs, inner_states = decode(self, prev_output_tokens, encoder_out, [full, *students])
         if not features_only:
             outputs = {m: self.decoder.output_layer(x) for m, x in outputs.items()}
         of_students = {student: outputs[student] for student in students}
         extra = {"inner_states": inner_states, "projection": projection, "students": of_students}
         return outputs[full], extra
-
-    def _decode(self, prev_output_tokens, encoder_out, models):
-        """Features (B, T, C) of each of `models` by model, and the inner states of the first.
-
-        A decoder layer does the same to all of them, but for the encoder depth whose memory it
-        attends to. So one pass serves all: stacked along the batch is a block for every encoder
-        depth, those that end first behind the others. The first model is the full one.
-        """
-        decoder, batch = self.decoder, len(prev_output_tokens)
-        ends = {}  # encoder depth: the last decoder layer needed above it
-        for encoder_layers, decoder_layers in (model.counts for model in models):
-            ends[encoder_layers] = max(decoder_layers, ends.get(encoder_layers, 0))
-        blocks = sorted(ends, key=ends.get, reverse=True)
-        memories = [self._memory(encoder_out, depth) for depth in blocks]
-
-        embedded = self._embed(prev_output_tokens)
-        inner_states = [embedded]
-        x = embedded.repeat(1, len(blocks), 1)
-        memory = torch.cat(memories, dim=1)
-        causal_mask = decoder.buffered_future_mask(x)
-        is_padding = prev_output_tokens.eq(decoder.padding_idx)
-        if not (decoder.cross_self_attention or is_padding.any()):
-            is_padding = None
-        is_source_padding = next(iter(encoder_out["encoder_padding_mask"]), None)
-
-        outputs = {}
-        for number, layer in enumerate(decoder.layers, start=1):
-            if ends[blocks[-1]] < number:
-                blocks = [depth for depth in blocks if ends[depth] >= number]
-                x = x[:, : len(blocks) * batch].contiguous()
-                memory = torch.cat(memories[: len(blocks)], dim=1)
-            x, *_ = layer(
-                x,
-                memory,
-                _stack(is_source_padding, len(blocks)),
-                self_attn_mask=causal_mask,
-                self_attn_padding_mask=_stack(is_padding, len(blocks)),
-            )
-            of_depth = dict(zip(blocks, x.split(batch, dim=1), strict=True))
-            inner_states.append(of_depth[blocks[0]])
-            for model in models:
-                encoder_layers, decoder_layers = model.counts
-                if decoder_layers == number:
-                    outputs[model] = self._features(of_depth[encoder_layers])
-        return outputs, inner_states
-
-    def _embed(self, prev_output_tokens):
-        """What the first decoder layer takes, (T, B, C): fairseq has it within a whole pass."""
-        decoder = self.decoder
-        x = decoder.embed_scale * decoder.embed_tokens(prev_output_tokens)
-        if decoder.quant_noise is not None:
-            x = decoder.quant_noise(x)
-        if decoder.project_in_dim is not None:
-            x = decoder.project_in_dim(x)
-        if decoder.embed_positions is not None:
-            x += decoder.embed_positions(prev_output_tokens)
-        if decoder.layernorm_embedding is not None:
-            x = decoder.layernorm_embedding(x)
-        return decoder.dropout_module(x).transpose(0, 1)
-
-    def _memory(self, encoder_out, encoder_layers):
-        """What the encoder's first layers alone would return, (S, B, C)."""
-        if encoder_layers == len(self.encoder.layers):
-            return encoder_out["encoder_out"][0]
-        state = encoder_out["encoder_states"][encoder_layers]
-        norm = self.encoder.layer_norm
-        return state if norm is None else norm(state)
-
-    def _features(self, x):
-        """Features (B, T, C) of a decoder that ends with a layer whose output is x (T, B, C)."""
-        if self.decoder.layer_norm is not None:
-            x = self.decoder.layer_norm(x)
-        x = x.transpose(0, 1)
-        return x if self.decoder.project_out_dim is None else self.decoder.project_out_dim(x)
-
-
-def _stack(mask, times):
-    return None if mask is None else mask.repeat(times, 1)
 
 
 def _cut(stack, numbers):

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.layers import Layers
+from selfteach_fairseq.models.decoding import embed
 
 STUDENTS = (Layers.first(2, 1), Layers.first(4, 2), Layers.first(1, 3))
 VARIANTS = {
@@ -83,7 +84,7 @@ def test_its_embeddings_are_stock_fairseqs(flags, training):
     torch.manual_seed(3)
     expected = stock.extract_features(tokens, memory)[1]["inner_states"][0]
     torch.manual_seed(3)
-    assert torch.equal(model._embed(tokens), expected)
+    assert torch.equal(embed(model.decoder, tokens), expected)
 
 
 class Waits(TorchDispatchMode):
