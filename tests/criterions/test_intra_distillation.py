@@ -151,6 +151,20 @@ def test_every_option_changes_the_gradients(flags):
     assert distance(*steps) > 1e-3
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_models_of_half_precision(dtype):
+    """The loss and the divergence are sums of single precision, whatever the model's numbers."""
+    losses = []
+    for numbers in (torch.float32, dtype):
+        model, criterion = build(*CONSTANT, "--dropout", 0.3, **INTRA)
+        torch.manual_seed(3)
+        loss, logged, found = step(model.to(numbers), criterion, batch())
+        assert loss.dtype == logged["kl"].dtype == torch.float32
+        assert all(gradient.isfinite().all() for gradient in found.values())
+        losses.append(loss.item())
+    assert losses[1] == pytest.approx(losses[0], rel=0.2)  # of other random numbers
+
+
 def test_fairseqs_trainer_takes_it(tmp_path):
     """And the trainer's number of updates, of which the criterion hears by the model alone."""
     training = trainer(*UPDATES, "--dropout", 0.3, save_dir=tmp_path, **INTRA)
