@@ -27,9 +27,10 @@ do
         --finetune-from-model "$work/$start.pt" \
         --user-dir "$root/selfteach_fairseq" "${workers[@]}" \
         --source-lang "$source" --target-lang "$target" "${model[@]}" "${training[@]}" \
-        --encoder-layers "$encoder" --decoder-layers "$decoder" "${flags[@]}" \
+        --encoder-layers "$encoder" --decoder-layers "$decoder" \
         --lr "$rate" --lr-scheduler polynomial_decay --warmup-updates $((updates / 10)) \
-        --total-num-update "$updates" --max-update "$updates" --seed "$seed" "${numbers[@]}" \
+        --total-num-update "$updates" --max-update "$updates" "${flags[@]}" \
+        --seed "$seed" "${numbers[@]}" \
         --required-batch-size-multiple 1 --no-epoch-checkpoints \
         --no-progress-bar --log-format simple --log-interval 100
     stage "truncate-$name-$depth" "$work/$name-$depth.pt" "$refined" -- \

@@ -195,6 +195,10 @@ def parsed(words):
     return options.parse_args_and_arch(options.get_training_parser(), input_args=words)
 
 
+def parsed_here(comparison, call):
+    return parsed([word.replace(str(comparison.project.folder), str(ROOT)) for word in call[1:]])
+
+
 @pytest.mark.parametrize(
     ("settings", "norm", "rate", "updates"),
     [
@@ -211,7 +215,7 @@ def test_the_settings_for_scarce_text(comparison, settings, norm, rate, updates)
     (text,) = (call for call in calls if "multi30k.py" in call[1])
     assert after(text, "--pairs") == "10000"
     (call,) = of(calls, "fairseq-train")
-    args = parsed([word.replace(str(comparison.project.folder), str(ROOT)) for word in call[1:]])
+    args = parsed_here(comparison, call)
     assert args.encoder_normalize_before == args.decoder_normalize_before == norm
     assert args.lr == [float(rate)]
     assert (args.max_update, args.total_num_update) == (int(updates), updates)
@@ -258,8 +262,7 @@ def test_what_was_cut_out_is_trained_on_and_scored_beside_it(comparison):
     assert set(trained) == {"selfteach-seed1", "plain@2-seed1", *refined}
     for name, start in refined.items():
         assert after(trained[name], "--finetune-from-model") == f"{start}.pt"
-        words = trained[name][1:]
-        args = parsed([word.replace(str(comparison.project.folder), str(ROOT)) for word in words])
+        args = parsed_here(comparison, trained[name])
         assert args.criterion == ("r3f_translation" if "+r3f" in name else PLAIN_CRITERION)
         assert str(args.encoder_layers) == str(args.decoder_layers) == name[-1]
         assert (args.lr, args.lr_scheduler) == ([0.001], "polynomial_decay")
@@ -295,6 +298,11 @@ def test_the_stage_alone_refines_the_smallest_student_in_all_ways(comparison):
     comparison.run(script="run.sh", METHOD="selfteach")
     _, calls = comparison.run(script="refine.sh", METHOD="selfteach")
     names = [after(call, "--save-dir") for call in of(calls, "fairseq-train")]
+    own = comparison.project.folder / "recipes/refine/own.flags"
+    own.write_text("--criterion r3f_translation --lr 7\n")
+    _, of_own = comparison.run(script="refine.sh", METHOD="selfteach", REFINE="own")
+    (call,) = of(of_own, "fairseq-train")
+    assert parsed_here(comparison, call).lr == [7.0]
     ways = ("plain", "r3f", "intra-distillation")
     assert names == [f"selfteach+{way}-seed1-1" for way in ways]
     output, calls = comparison.run(script="refine.sh", METHOD="selfteach", NNODES="2", code=1)
