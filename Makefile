@@ -17,7 +17,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-STAGES := prepare train truncate score report
+STAGES := prepare train truncate $(if $(REFINE),refine) score report
 SCARCE := SETTINGS=recipes/scarce.sh WORK=work/scarce
 TRIALS := plain plain@2 plain-dropout-0.1@2 selfteach deep-supervision r-drop paper authors $(notdir $(basename $(wildcard recipes/study/*)))
 

@@ -1,6 +1,6 @@
 """Says all that is wrong with a corpus' settings at once: recipes/check.py CORPUS [STAGE...]
 
-What a training asks of the machine is looked at if `train` is among the stages.
+What a training asks of the machine is looked at if `train` or `refine` is among the stages.
 """
 
 import re
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import methods
+import refinements
 from depths import parse_depth
 from plan import runs_of_system, systems
 from settings import Machine, Settings, SettingsError, read
@@ -29,7 +30,10 @@ def faults(settings: Settings, machine: Machine) -> Iterator[str]:
             f"'{word}' is no depth: write LAYERS and STUDENTS as 3 or 6x3, several with spaces "
             "between"
         )
-    yield from _of_methods(settings, depths_are_right=not wrong)
+    of_methods = list(_of_methods(settings, depths_are_right=not wrong))
+    yield from of_methods
+    if not (wrong or of_methods):
+        yield from refinements.faults(settings)
     if settings.normalization not in NORMALIZATIONS:
         yield (
             f"SPM_NORMALIZATION={settings.normalization}: choose identity, which leaves the text "
@@ -169,7 +173,7 @@ def refuse_faults(settings: Settings, trains: bool = False) -> None:
 
 
 def main(corpus: str, *stages: str) -> None:
-    refuse_faults(read(corpus), trains="train" in stages)
+    refuse_faults(read(corpus), trains=not {"train", "refine"}.isdisjoint(stages))
 
 
 if __name__ == "__main__":

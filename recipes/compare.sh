@@ -12,7 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 "$recipes/run.sh" "$@"
 
-list=$(runs --cuts name depth)
+list=$(runs --scores name depth | uniq)  # one of all its engines
 records=()
 while IFS="|" read -r name depth; do records+=("$scores/$name-$depth.json"); done <<<"$list"
 tested=$(selfteach significance "${records[@]}" --references "$work/text/test.$target" \

@@ -5,7 +5,7 @@
 Memory is, on a GPU, what fairseq reports as taken (to 0.1 GiB, of the first worker), else the
 largest resident set of a process; of a training that was interrupted it is the last part's. The
 time is that of all parts, from the checkpoint_last.pt beside COST.json, or of all stages, from the
-schedule.json there.
+schedule.json there; without what a checkpoint of --finetune-from-model has taken before.
 """
 
 import json
@@ -36,7 +36,7 @@ def main(cost, dashes, *command):
     record = {"peak_memory_bytes": kibibytes * 1024, "peak_memory_of": "resident set"}
     if least_free is not None:
         record = {"peak_memory_bytes": _taken(least_free), "peak_memory_of": "GPU"}
-    record["training_seconds"] = _training_seconds(Path(cost).parent)
+    record["training_seconds"] = _training_seconds(Path(cost).parent, command)
     if (
         os.environ.get("PET_NODE_RANK", "0") == "0"
     ):  # torchrun's: the first machine's stands for all
@@ -46,7 +46,7 @@ def main(cost, dashes, *command):
     return 0
 
 
-def _training_seconds(folder):
+def _training_seconds(folder, command):
     schedule = folder / "schedule.json"
     if schedule.exists():
         return sum(
@@ -55,7 +55,13 @@ def _training_seconds(folder):
     # Not above, for it would take 300 MB beside the training.
     from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 
-    return Checkpoint.read(folder / "checkpoint_last.pt", any_size=True).training_seconds
+    def seconds(path):
+        return Checkpoint.read(path, any_size=True).training_seconds
+
+    total = seconds(folder / "checkpoint_last.pt")
+    if "--finetune-from-model" in command:  # fairseq counts on from there
+        total -= seconds(command[command.index("--finetune-from-model") + 1]) or 0
+    return total
 
 
 def _taken(free):

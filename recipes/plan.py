@@ -1,7 +1,7 @@
 """Which runs a corpus' settings ask for, what is cut out of each, and by what each cut is scored:
 Run, Cut, Score."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import methods
 from depths import evenly, sides, smaller
@@ -130,17 +130,24 @@ class Cut(NamedTuple):
         return f"--keep-encoder {encoder} --keep-decoder {decoder}"
 
 
+class Scored(Protocol):
+    """What leaves a model to translate with: a Cut, or a training that goes on from one."""
+
+    def columns(self) -> dict[str, str]: ...
+
+
 class Score(NamedTuple):
     """An engine that translates with a cut model."""
 
-    cut: Cut
+    cut: Scored
     engine: str  # fairseq, ctranslate2, or ctranslate2-QUANTIZATION
 
     def columns(self) -> dict[str, str]:
         engine, _, quantization = self.engine.partition("-")
-        name = f"{self.cut.run.name}-{self.cut.depth}"
+        columns = self.cut.columns()
+        name = f"{columns['name']}-{columns['depth']}"
         return {
-            **self.cut.columns(),
+            **columns,
             "record": name if self.engine == "fairseq" else f"{name}.{self.engine}",
             "engine": f"--engine {engine}"
             + (f" --quantization {quantization}" if quantization else ""),

@@ -6,18 +6,25 @@ corpus=${1:?name a corpus: demo, iwslt14-de, multi30k-de or bitext-NAME}; shift
 stages=() settings=()
 for word in "$@"; do
     case $word in
-        prepare | train | truncate | score | importance | report | export) stages+=("$word") ;;
+        prepare | train | truncate | refine | score | importance | report | export)
+            stages+=("$word")
+            ;;
         [A-Z]*=*) settings+=("$word") ;;
         *)
-            echo "run.sh: '$word' is no stage: name prepare, train, truncate, score, importance, report or export" \
-                "(and a corpus with spaces in its name with quotes)" >&2
+            echo "run.sh: '$word' is no stage: name prepare, train, truncate, refine, score, importance," \
+                "report or export (and a corpus with spaces in its name with quotes)" >&2
             exit 1
             ;;
     esac
 done
-if (( ${#stages[@]} == 0 )); then stages=(prepare train truncate score report); fi
+if [[ " ${stages[*]} " == *" refine "* ]]; then
+    settings=(REFINE="${REFINE:-all}" "${settings[@]}")
+fi
 set -- "$corpus" "${settings[@]}"
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+if (( ${#stages[@]} == 0 )); then
+    stages=(prepare train truncate ${refine:+refine} score report)
+fi
 
 python "$recipes/check.py" "$corpus" "${stages[@]}"
 for stage in "${stages[@]}"; do "$recipes/$stage.sh" "$@"; done

@@ -3,7 +3,8 @@
 
     recipes/runs.py CORPUS [COLUMN...]         a line a training
     recipes/runs.py CORPUS --cuts [COLUMN...]  a line a model that is cut out of one
-    recipes/runs.py CORPUS --scores [COLUMN...]  a line an engine that translates with one
+    recipes/runs.py CORPUS --refinements [COLUMN...]  a line a training that goes on from one
+    recipes/runs.py CORPUS --scores [COLUMN...]  a line an engine that translates with any
 
 Columns have a | between; without a choice of columns the first line names them all. Several words
 in a column have spaces between. Folders and checkpoints are in WORK. If anything is wrong with the
@@ -14,6 +15,7 @@ import sys
 
 from check import refuse_faults
 from plan import runs_of
+from refinements import refinements_of
 from settings import SettingsError, read
 
 
@@ -21,12 +23,18 @@ def main(corpus: str, *words: str) -> None:
     settings = read(corpus)
     refuse_faults(settings)
     runs = runs_of(settings)
-    rows = [run.columns() for run in runs]
-    if words[:1] == ("--cuts",):
-        rows, words = [cut.columns() for run in runs for cut in run.cuts], words[1:]
-    elif words[:1] == ("--scores",):
-        scores = [score for run in runs for cut in run.cuts for score in cut.scores]
-        rows, words = [score.columns() for score in scores], words[1:]
+    cuts, refined = [cut for run in runs for cut in run.cuts], refinements_of(settings)
+    kinds = {
+        "--cuts": cuts,
+        "--refinements": refined,
+        "--scores": [score for one in (*cuts, *refined) for score in one.scores],
+    }
+    chosen = kinds.get(words[0]) if words else None
+    if chosen is not None:
+        words = words[1:]
+    rows = [row.columns() for row in (runs if chosen is None else chosen)]
+    if not rows:
+        return
     names = words or tuple(rows[0])
     unknown = set(names) - set(rows[0])
     if unknown:

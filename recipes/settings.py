@@ -32,6 +32,10 @@ class Settings(NamedTuple):
     quantization: str
     checkpoint: str
     updates: str
+    training: tuple[str, ...]
+    refine: tuple[str, ...]
+    refine_depths: tuple[str, ...]
+    refine_updates: str
     needs_gpu: str
 
 

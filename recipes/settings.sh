@@ -16,7 +16,7 @@ if [[ ! $family || $corpus == */* || ! -f $recipes/$family/settings.sh ]]; then
 fi
 types=10000 normalization=identity seeds="1" methods=selfteach average=0 checkpoint=checkpoint_best.pt needs_gpu=
 engines=fairseq within= ship= quantization=int8 example=
-updates= later=  # of a whole training; options for the stages of METHOD=gradual after the first
+updates= refine_updates= later=  # of a whole training, of a refinement; options for the stages of METHOD=gradual after the first
 text_inputs=() generation=(--beam 5) longest=() sentences=
 source "$recipes/$family/settings.sh"
 if [[ ${SETTINGS:-} ]]; then
@@ -32,6 +32,9 @@ methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is 
                                 # gradual@6-5-4-3 trains and cuts through these depths
 seeds=${SEEDS:-$seeds}          # "1 2 3"
 average=${AVERAGE:-$average}    # so many last epochs' checkpoints, instead of the best one
+refine=${REFINE:-}              # "plain r3f": refine.sh trains what was cut out a little further
+refine_depths=${REFINE_DEPTHS:-}  # "2 4x2": what of it; the smallest student
+refine_updates=${REFINE_UPDATES:-$refine_updates}  # so many; a tenth of the training's
 engines=${ENGINES:-$engines}     # "fairseq ctranslate2 ctranslate2-int8": each translates and is scored
 within=${WITHIN:-$within}       # the report says which model is the fastest within so much BLEU
 ship=${SHIP:-$ship}             # the depth that export.sh makes a folder of

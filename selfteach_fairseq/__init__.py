@@ -2,8 +2,9 @@
 
 Importing this package, as fairseq's `--user-dir` does, registers the architectures
 `transformer_selfteach*`, the criterion `label_smoothed_ce_selfteach`, the task
-`translation_selfteach`, the optimizer `adam_fused`, and the baselines' criteria
-`word_level_distillation` and `r_drop`.
+`translation_selfteach`, the optimizer `adam_fused`, the baselines' criteria
+`word_level_distillation` and `r_drop`, and those of robust fine-tuning, `r3f_translation` and
+`intra_distillation`.
 """
 
 # First: it refuses a fairseq that the others can't be built on.
@@ -11,7 +12,7 @@ from . import requirements  # noqa: F401
 
 # isort: split
 from . import patches
-from .criterions import r_drop, selfteach, word_level  # noqa: F401
+from .criterions import intra_distillation, r3f, r_drop, selfteach, word_level  # noqa: F401
 from .models import architectures  # noqa: F401
 from .optim import adam_fused  # noqa: F401
 from .tasks import translation  # noqa: F401

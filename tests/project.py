@@ -83,7 +83,7 @@ def results(work):
         for pattern in made
         for path in work.glob(pattern)
     }
-    for path in work.glob("selfteach-seed1-*.pt"):
+    for path in work.glob("selfteach*-seed1-*.pt"):
         for name, tensor in torch.load(path)["model"].items():
             found[f"{path.name} {name}"] = tensor.numpy().tobytes()
     return found

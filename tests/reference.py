@@ -5,6 +5,7 @@ smoothing; gradients are autograd's. Slow on purpose, and imports nothing of the
 """
 
 import copy
+import math
 from types import SimpleNamespace
 
 import torch
@@ -65,6 +66,41 @@ def reference_loss(
             kls[s] += distance.item()
             student_nlls[s] -= student[y].item()
     return {"loss": loss, "nll": nll, "kl": kls, "student_nll": student_nlls}
+
+
+def reference_r3f(clean_logits, noisy_logits, target, *, pad, label_smoothing, weight):
+    """R3F (Aghajanyan et al. 2020): CE(clean) + weight * KL_S(clean, noisy), of target tokens.
+
+    clean_logits, noisy_logits: (N, V); target: (N,), with padding, which counts for nothing.
+    Returns: (loss, the KL_S alone).
+    """
+    loss, apart = clean_logits.sum() * 0, 0.0
+    for clean, noisy, y in zip(clean_logits, noisy_logits, target.tolist(), strict=True):
+        if y == pad:
+            continue
+        p, q = log_probabilities(clean), log_probabilities(noisy)
+        symmetric = kl(p, q) + kl(q, p)
+        loss = loss + smoothed_cross_entropy(p, y, label_smoothing) + weight * symmetric
+        apart += symmetric.item()
+    return loss, apart
+
+
+def reference_x_divergence(log_ps):
+    """X-divergence of one token (Xu et al. 2022): log_ps are the passes' log-probabilities, (V,)
+    each. The mean is that of the probabilities."""
+    mean = sum(torch.exp(log_p) for log_p in log_ps) / len(log_ps)
+    log_mean = torch.log(mean)
+    return sum(kl(log_p, log_mean) + kl(log_mean, log_p) for log_p in log_ps) / len(log_ps)
+
+
+def reference_adaptive_alpha(update, updates, *, alpha, p, q):
+    """The adaptive weight (Xu et al. 2022), by what it is to be: a straight line of log weight over
+    log update, 1 at updates / q and alpha at updates / p, and constant from there on."""
+    if update == 0:
+        return 0.0
+    begin, end = math.log(updates / q), math.log(updates / p)
+    at = min(math.log(update), end)
+    return math.exp((at - begin) / (end - begin) * math.log(alpha))
 
 
 def reference_student_logits(full_model, student, sample):

@@ -44,13 +44,18 @@ def check(cfg: DictConfig) -> None:
     _check_loss(cfg)
 
 
-def _check_model(cfg):
-    architecture = ARCH_MODEL_REGISTRY.get(cfg.arch)
+def check_architecture(name: str, why: str) -> None:
+    """Raises: ValueError, which says why, unless an architecture is of this package's model."""
+    architecture = ARCH_MODEL_REGISTRY.get(name)
     if architecture is None or not issubclass(architecture, TransformerSelfteachModel):
         raise ValueError(
-            f"--arch {cfg.arch} has no students: --criterion label_smoothed_ce_selfteach needs "
-            "--arch transformer_selfteach or another architecture whose name starts so"
+            f"--arch {name} {why} needs --arch transformer_selfteach or another architecture whose "
+            "name starts so"
         )
+
+
+def _check_model(cfg):
+    check_architecture(cfg.arch, "has no students: --criterion label_smoothed_ce_selfteach")
     for side in ("encoder", "decoder"):
         layerdrop = getattr(cfg, f"{side}_layerdrop")
         if layerdrop > 0:

@@ -69,3 +69,8 @@ class DivergenceCriterion(LabelSmoothedCrossEntropyCriterion):
             tokens = sum(log["ntokens"] for log in logging_outputs)
             nats = sum(log["kl"] for log in logging_outputs)
             metrics.log_scalar("kl", nats / tokens / math.log(2), tokens, round=3)
+
+
+def symmetric_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p || q) + KL(q || p) of each token (N,), of log-probabilities (N, V)."""
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=1)

@@ -1,21 +1,18 @@
-"""`r_drop`: two passes of one model with other dropout masks, which learn from each other.
-
-Shapes: N tokens, padding included, V types.
-"""
+"""`r_drop`: two passes of one model with other dropout masks, which learn from each other."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from fairseq.criterions import register_criterion
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
 )
 from fairseq.tasks import FairseqTask
 from omegaconf import DictConfig
-from torch import Tensor, nn
+from torch import Tensor
 
-from .divergence import DivergenceCriterion
+from .divergence import symmetric_kl
+from .passes import PassesCriterion, stacked
 
 
 @dataclass
@@ -27,7 +24,7 @@ class RDropConfig(LabelSmoothedCrossEntropyCriterionConfig):
 
 
 @register_criterion("r_drop", dataclass=RDropConfig)
-class RDropCriterion(DivergenceCriterion):
+class RDropCriterion(PassesCriterion):
     """(CE(1) + CE(2)) / 2 + alpha / 2 * (KL(1 || 2) + KL(2 || 1)) / 2, summed over the tokens.
 
     That is half of what the paper minimises, so that the loss, its clipping and the logs are one
@@ -45,26 +42,10 @@ class RDropCriterion(DivergenceCriterion):
         super().__init__(cfg, task)
         self.alpha = cfg.r_drop_alpha
 
-    def forward(
-        self, model: nn.Module, sample: dict[str, Any], reduce: bool = True
-    ) -> tuple[Tensor, int, dict[str, Any]]:
-        """Raises: NotImplementedError without `reduce` in training."""
-        if not model.training:
-            return super().forward(model, sample, reduce)
-        if not reduce:
-            raise NotImplementedError("r_drop only gives the summed loss in training")
-        # Both passes at once: workers average gradients after one forward() of a model.
-        logits, *_ = model(**{key: _twice(value) for key, value in sample["net_input"].items()})
-        log_probs, target = self.get_lprobs_and_target(model, (logits,), sample)  # (2N, V), (N,)
+    def in_training(self, model: Any, sample: dict[str, Any]) -> tuple[Tensor, int, dict[str, Any]]:
+        logits, *_ = model(**stacked(sample["net_input"], 2))
+        log_probs, target = self.get_lprobs_and_target(model, (logits,), sample)
         ce, nll = self.cross_entropy(log_probs, target.repeat(2))
-        first, second = log_probs.chunk(2)
-        # KL(1 || 2) + KL(2 || 1), token by token.
-        both = ((first.exp() - second.exp()) * (first - second)).sum(dim=1)
-        kl = self.sum_of(both, target) / 2
+        kl = self.sum_of(symmetric_kl(*log_probs.chunk(2)), target) / 2
         loss = ce / 2 + self.alpha / 2 * kl
-        one_pass = (logits[: len(logits) // 2],)
-        return self.outcome(loss, nll / 2, kl, sample, model, one_pass)
-
-
-def _twice(value):
-    return torch.cat([value, value]) if torch.is_tensor(value) else value
+        return self.outcome(loss, nll / 2, kl, sample, model, logits.chunk(2)[:1])

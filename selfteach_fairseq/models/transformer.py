@@ -99,11 +99,13 @@ class TransformerSelfteachModel(TransformerModelBase):
         alignment_layer: int | None = None,
         alignment_heads: int | None = None,
         students: Sequence[Layers] = (),
+        token_embeddings: Tensor | None = None,
     ) -> tuple[Tensor, dict]:
         """As fairseq's, and the same for any students: see family.Taught.
 
         Args:
             students: a sequence of Layers, of first ones
+            token_embeddings: (B, S, C), as BART's, for those that the encoder would look up
 
         Returns: (output, extra), where output and every value of the dictionary
             `extra["students"]`, by Layers, are logits (B, T, V), or with `features_only`
@@ -111,11 +113,8 @@ class TransformerSelfteachModel(TransformerModelBase):
             With students, `extra` has no attention weights.
         """
         projection = getattr(self.decoder.output_projection, "weight", None)
-        encoder_out = self.encoder(
-            src_tokens,
-            src_lengths=src_lengths,
-            return_all_hiddens=return_all_hiddens or bool(students),
-        )
+        all_states = return_all_hiddens or bool(students)
+        encoder_out = self.encoder(src_tokens, src_lengths, all_states, token_embeddings)
         if not students:
             output, extra = self.decoder(
                 prev_output_tokens,
@@ -167,6 +166,8 @@ def _build(settings, weights):
 
 
 _PLAIN = "label_smoothed_cross_entropy"
+_OURS: tuple[str, ...] = ("label_smoothed_ce_selfteach", "word_level_distillation", "r_drop")
+_OURS += ("r3f_translation", "intra_distillation")
 TRANSFORMER = Family(
     stock="transformer",
     twin="selfteach",
@@ -178,9 +179,7 @@ TRANSFORMER = Family(
         "decoder.embed_tokens.weight",
         "decoder.output_projection.weight",
     ),
-    criteria=dict.fromkeys(
-        ("label_smoothed_ce_selfteach", "word_level_distillation", "r_drop"), _PLAIN
-    ),
+    criteria=dict.fromkeys(_OURS, _PLAIN),
     tasks={"translation_selfteach": "translation"},
     build=_build,
 )

@@ -97,8 +97,10 @@ STUDENTS = ("--student-layers", "2x1,3")
         STUDENTS,
         (*STUDENTS, "--checkpoint-activations"),
         ("--criterion", "word_level_distillation", "--teacher"),
+        ("--criterion", "r3f_translation", "--r3f-eps", 1e-7),  # each draws noise of its own
+        ("--criterion", "intra_distillation", "--intra-schedule", "constant"),
     ],
-    ids=["kept", "checkpointed", "distilled"],
+    ids=["kept", "checkpointed", "distilled", "r3f", "intra"],
 )
 def test_pytorch_ddp_averages_the_whole_gradient(tmp_path, flags):
     path = tmp_path / "gradients.pt"

@@ -13,6 +13,8 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq.tasks.translation import TranslationConfig
 
 from selfteach_fairseq.cli import main
+from selfteach_fairseq.criterions.intra_distillation import IntraDistillationConfig
+from selfteach_fairseq.criterions.r3f import R3FConfig
 from selfteach_fairseq.criterions.r_drop import RDropConfig
 from selfteach_fairseq.criterions.selfteach import SelfteachCriterionConfig
 from selfteach_fairseq.criterions.word_level import WordLevelDistillationConfig
@@ -80,9 +82,26 @@ def test_the_command_for_a_gradual_schedule(data, tmp_path):
     assert output.splitlines()[-1] == "gradual/model-1x1.pt"
 
 
-@pytest.mark.parametrize(
-    "config", [SelfteachCriterionConfig, WordLevelDistillationConfig, RDropConfig]
-)
+def test_the_command_that_fine_tunes_a_student(data, trained, tmp_path):
+    best = trained / "checkpoint_best.pt"
+    assert main(["truncate", str(best), "--layers", "2x1", "-o", str(tmp_path / "student.pt")]) == 0
+    changes = {
+        "transformer_selfteach_iwslt_de_en": "transformer_selfteach_tiny",
+        "--encoder-layers 3 --decoder-layers 3": "--encoder-layers 2 --decoder-layers 1",
+        "--max-update 4000": f"--max-update 4 --encoder-ffn-embed-dim 16 {SMALL}",
+        "--max-tokens 4096": "--max-tokens 256 --required-batch-size-multiple 1",
+    }
+    output = run_block("docs/options.md", "refine", changes, data, tmp_path)
+    assert "loading pretrained model from student.pt" in output
+    assert re.search(r"\| train \| .*\| kl ", output)
+    assert (tmp_path / "refined/checkpoint_best.pt").is_file()
+
+
+CONFIGS = [SelfteachCriterionConfig, WordLevelDistillationConfig, RDropConfig]
+CONFIGS += [R3FConfig, IntraDistillationConfig]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
 def test_every_option_of_a_criterion_is_explained(config):
     parser = argparse.ArgumentParser(add_help=False)
     gen_parser_from_dataclass(parser, config())

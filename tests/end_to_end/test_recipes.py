@@ -9,14 +9,16 @@ import socket
 import subprocess
 import time
 import zipfile
+from itertools import permutations
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT
 from project import SETTINGS, kill, results, rows
 
 ALL_BUT_THE_REPORT = ("prepare", "train", "truncate", "score")
-STAGES = ("text", "subwords", "binarise", "train", "truncate", "score")
+STAGES = ("text", "subwords", "binarise", "train", "truncate", "refine", "score")
 
 
 def make_wheel(path):
@@ -117,26 +119,58 @@ def test_a_failing_stage_ends_the_run(project):
 
 @pytest.mark.slow
 def test_killed_in_each_stage_the_result_is_the_same(project, survived):
-    project.finish("bitext-whole")
+    further = {"REFINE": "r3f", "REFINE_UPDATES": "6"}
+    project.finish("bitext-whole", **further)
     work = project.folder / "work/bitext-killed"
     for stage in STAGES:
-        process = project.start("bitext-killed")
+        process = project.start("bitext-killed", **further)
         for line in process.stdout:
             if line.startswith(f"== {stage}"):
                 break
         assert next(process.stdout).startswith("$ "), stage
-        if stage == "train":  # killed with a checkpoint half-way
-            while not (work / "selfteach-seed1/checkpoint_last.pt").exists():
+        folders = {"train": "selfteach-seed1", "refine": "selfteach+r3f-seed1-1"}
+        if stage in folders:  # killed with a checkpoint half-way
+            while not (work / folders[stage] / "checkpoint_last.pt").exists():
                 assert process.poll() is None
                 time.sleep(0.02)
         kill(process)
-    output = project.finish("bitext-killed")
+    output = project.finish("bitext-killed", **further)
     assert "== score-selfteach-seed1-3: goes on" in output
     whole = results(project.folder / "work/bitext-whole")
     killed = results(work)
     assert len(whole) > 40 and whole.keys() == killed.keys()
     assert [name for name in whole if whole[name] != killed[name]] == []
     survived("SIGKILL in each stage of a recipe", len(STAGES))
+
+
+def test_a_cut_student_is_refined_and_scored_beside_the_others(project):
+    stages = ("prepare", "train", "truncate", "refine", "score", "report")
+    output = project.finish("bitext-mine", *stages, REFINE_UPDATES="4")
+    quality, cost = rows(output)
+    refined = [f"selfteach+{way}" for way in ("plain", "r3f", "intra-distillation")]
+    assert [(row["system"], row["layers"]) for row in quality] == [
+        *(("selfteach", "3x3"), ("selfteach", "1x1")),
+        *((system, "1x1") for system in refined),
+    ]
+    assert all(row["training"] != "-" and row["memory"] != "-" for row in cost)
+    assert all(len(line) <= 100 for line in output.splitlines() if line.startswith("|"))
+
+    work = project.folder / "work/bitext-mine"
+    cut = {s: torch.load(work / f"{s}-seed1-1.pt") for s in ("selfteach", *refined)}
+    for system, other in permutations(cut, 2):  # each has moved, and elsewhere
+        weights = cut[system]["model"]
+        assert any((weights[n] != w).any() for n, w in cut[other]["model"].items())
+    last = torch.load(work / "selfteach+r3f-seed1-1/checkpoint_last.pt")
+    own = seconds_of(last) - seconds_of(cut["selfteach"])
+    costs = [work / f"{name}-seed1{end}" for name, end in (("selfteach", ""), (refined[1], "-1"))]
+    spent = [json.loads((path / "cost.json").read_text())["training_seconds"] for path in costs]
+    assert spent[1] == pytest.approx(own) and own > 0
+    record = json.loads((work / "selfteach+r3f-seed1-1.json").read_text())
+    assert record["training_seconds"] == pytest.approx(sum(spent))
+
+
+def seconds_of(checkpoint):
+    return checkpoint["extra_state"]["previous_training_time"]
 
 
 def test_a_second_run_in_the_same_folder_is_refused(project):

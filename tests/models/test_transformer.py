@@ -87,6 +87,20 @@ def test_its_embeddings_are_stock_fairseqs(flags, training):
     assert torch.equal(embed(model.decoder, tokens), expected)
 
 
+@variants
+def test_source_embeddings_that_are_given_are_those_that_it_would_look_up(flags):
+    model, sample = built(flags), batch()["net_input"]
+    embeddings = model.encoder.embed_tokens(sample["src_tokens"])
+    others = embeddings + 0.5
+    for asked in ((), STUDENTS):
+        expected, expected_extra = model(**sample, students=asked)
+        logits, extra = model(**sample, students=asked, token_embeddings=embeddings)
+        for student in asked:
+            assert torch.equal(extra["students"][student], expected_extra["students"][student])
+        assert torch.equal(logits, expected)
+        assert not torch.equal(model(**sample, token_embeddings=others)[0], expected)
+
+
 class Waits(TorchDispatchMode):
     """Counts the numbers read from tensors, for each of which a program waits for its GPU."""
 

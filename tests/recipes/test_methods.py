@@ -207,8 +207,15 @@ def test_records_stand_beside_each_other(comparison):
     assert all("--lenpen" not in call for call in of(calls, "selfteach", "score"))
 
 
+PLAIN_CRITERION = "label_smoothed_cross_entropy"
+
+
 def parsed(words):
     return options.parse_args_and_arch(options.get_training_parser(), input_args=words)
+
+
+def parsed_here(comparison, call):
+    return parsed([word.replace(str(comparison.project.folder), str(ROOT)) for word in call[1:]])
 
 
 @pytest.mark.parametrize(
@@ -227,7 +234,7 @@ def test_the_settings_for_scarce_text(comparison, settings, norm, rate, updates)
     (text,) = (call for call in calls if "multi30k.py" in call[1])
     assert after(text, "--pairs") == "10000"
     (call,) = of(calls, "fairseq-train")
-    args = parsed([word.replace(str(comparison.project.folder), str(ROOT)) for word in call[1:]])
+    args = parsed_here(comparison, call)
     assert args.encoder_normalize_before == args.decoder_normalize_before == norm
     assert args.lr == [float(rate)]
     assert (args.max_update, args.total_num_update) == (int(updates), updates)
@@ -257,6 +264,68 @@ def test_what_was_made_with_another_normalization_is_never_mixed(comparison):
     output, _ = comparison.run(script="report.sh", METHOD="selfteach", code=1)
     assert "is from before binarise was run anew: run it again" in output
     comparison.run(**both)
+
+
+def test_what_was_cut_out_is_trained_on_and_scored_beside_it(comparison):
+    settings = {
+        **{"script": "run.sh", "METHOD": "selfteach plain@2", "LAYERS": "4", "STUDENTS": "3 2"},
+        **{"REFINE": "r3f plain", "REFINE_DEPTHS": "2 3x3", "REFINE_UPDATES": "40"},
+    }
+    _, calls = comparison.run(**settings)
+    trained = {after(call, "--save-dir"): call for call in of(calls, "fairseq-train")}
+    refined = {
+        f"{system}+{name}-seed1-{depth}": f"{system}-seed1-{depth}"
+        for system, depth in (("selfteach", 3), ("selfteach", 2), ("plain@2", 2))
+        for name in ("r3f", "plain")
+    }
+    assert set(trained) == {"selfteach-seed1", "plain@2-seed1", *refined}
+    for name, start in refined.items():
+        assert after(trained[name], "--finetune-from-model") == f"{start}.pt"
+        args = parsed_here(comparison, trained[name])
+        assert args.criterion == ("r3f_translation" if "+r3f" in name else PLAIN_CRITERION)
+        assert str(args.encoder_layers) == str(args.decoder_layers) == name[-1]
+        assert (args.lr, args.lr_scheduler) == ([0.001], "polynomial_decay")
+        assert (args.warmup_updates, args.max_update) == (4, 40)
+        assert after(trained[name], "--total-num-update") == "40"
+    cut = {after(call, "-o"): call for call in of(calls, "selfteach", "truncate")}
+    assert cut["selfteach+r3f-seed1-2.pt"][2:5] == [
+        *("selfteach+r3f-seed1-2/checkpoint_best.pt", "--layers", "2")
+    ]
+    scored = {after(call, "-o"): call for call in of(calls, "selfteach", "score")}
+    call = scored["plain@2+r3f-seed1-2.json"]
+    assert call[2] == "plain@2+r3f-seed1-2.pt" and "system=plain@2+r3f" in call
+    costs = ["plain@2-seed1/cost.json", "plain@2+r3f-seed1-2/cost.json"]
+    assert between(call, "--cost", "--") == costs
+    report = of(calls, "selfteach", "report")[0]
+    assert set(scored) <= set(report) and len(scored) == 4 + len(refined)
+
+    # Kept; and anew when what it goes on from is, in whose place its record would be wrong.
+    _, again = comparison.run(**settings)
+    assert [call[1] for call in again] == ["report", "report"]
+    flags = comparison.project.folder / "recipes/methods/selfteach.flags"
+    flags.write_text(flags.read_text() + "--clip-norm 1\n")
+    _, anew = comparison.run(**settings)
+    trained_anew = {after(call, "--save-dir") for call in of(anew, "fairseq-train")}
+    assert trained_anew == {name for name in trained if name.startswith("selfteach")}
+    # The test of significance is of what is refined, too.
+    _, compared = comparison.run(**{**settings, "script": "compare.sh", "SEEDS": "1"})
+    (test,) = of(compared, "selfteach", "significance")
+    assert "tuned/selfteach+r3f-seed1-2.json" in test
+
+
+def test_the_stage_alone_refines_the_smallest_student_in_all_ways(comparison):
+    comparison.run(script="run.sh", METHOD="selfteach")
+    _, calls = comparison.run(script="refine.sh", METHOD="selfteach")
+    names = [after(call, "--save-dir") for call in of(calls, "fairseq-train")]
+    own = comparison.project.folder / "recipes/refine/own.flags"
+    own.write_text("--criterion r3f_translation --lr 7\n")
+    _, of_own = comparison.run(script="refine.sh", METHOD="selfteach", REFINE="own")
+    (call,) = of(of_own, "fairseq-train")
+    assert parsed_here(comparison, call).lr == [7.0]
+    ways = ("plain", "r3f", "intra-distillation")
+    assert names == [f"selfteach+{way}-seed1-1" for way in ways]
+    output, calls = comparison.run(script="refine.sh", METHOD="selfteach", NNODES="2", code=1)
+    assert "refine.sh: trains on one machine: leave NNODES out" in output and not calls
 
 
 def test_a_name_with_spaces(comparison):
