@@ -79,8 +79,6 @@ def _load(path: Path | str, task: FairseqTask) -> nn.Module:
     except CheckpointError as error:
         raise ValueError(f"--teacher {error}") from None
     settings = checkpoint.settings
-    if settings.get("adaptive_softmax_cutoff") is not None:
-        raise ValueError(f"--teacher {path}: has an adaptive softmax: choose one without")
     if settings.get("quant_noise_scalar"):
         raise ValueError(
             f"--teacher {path}: was trained with --quant-noise-scalar, and computes with quantised "
