@@ -181,7 +181,7 @@ class _Chunk:
 
         _product(full, self.weight.t(), out=z)
         model = softmax(z, p)
-        targets = self._targets(target, rows)
+        targets = self._targets(target, rows, scratch)
         loss, nll, teacher_kl = targets.loss(model, 1.0, grad_p, scratch)
         self.sums.loss.add_(loss)
         self.sums.nll.add_(nll)
@@ -195,13 +195,13 @@ class _Chunk:
         if self.call.wants_grad:
             self._pull_back(grad_p, full, grads[0])
 
-    def _targets(self, target, rows):
+    def _targets(self, target, rows, scratch):
         o, teaching = self.call.objective, self.call.teaching
         if teaching is None:
             return Targets(target, o.label_smoothing)
         t, soft = self.buffers[7:, : len(target)]
         _product(teaching.features[rows], teaching.projection.t(), out=t)
-        teacher = soft_targets(t, teaching.temperature, out=soft)
+        teacher = soft_targets(t, teaching.temperature, soft, scratch)
         return Targets(target, o.label_smoothing, teacher, teaching.weight, teaching.temperature)
 
     def _add_student(self, i, features, full, targets, grad):

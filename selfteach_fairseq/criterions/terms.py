@@ -31,11 +31,12 @@ def softmax(z: Tensor, out: Tensor) -> Softmax:
     return Softmax(z, out, z.gather(1, best) - out.gather(1, best).log(), best)
 
 
-def _cooled(model, temperature):
+def _cooled(model, temperature, scratch):
     """Probabilities and log sum exp of logits that the temperature divides."""
     if temperature == 1:
         return model.p, model.lse
-    cooled = softmax(model.z / temperature, out=torch.empty_like(model.p))
+    z = torch.div(model.z, temperature, out=scratch)
+    cooled = softmax(z, out=torch.empty_like(model.p))
     return cooled.p, cooled.lse
 
 
@@ -77,7 +78,7 @@ class Targets(NamedTuple):
 
     def _divergence(self, teacher, model, scale, grad, scratch):
         """T^2 * KL(teacher || model); adds `scale` times its gradient to `grad`."""
-        q, lse_q = _cooled(model, self.temperature)
+        q, lse_q = _cooled(model, self.temperature, scratch)
         difference = torch.sub(teacher.z, model.z, out=scratch)
         mean = difference.mul_(teacher.p).sum(dim=1, keepdim=True) / self.temperature
         if grad is not None:
@@ -86,11 +87,10 @@ class Targets(NamedTuple):
         return (mean - (teacher.lse - lse_q)).sum() * self.temperature**2
 
 
-def soft_targets(z: Tensor, temperature: float, out: Tensor) -> Softmax:
+def soft_targets(z: Tensor, temperature: float, out: Tensor, scratch: Tensor) -> Softmax:
     """A teacher's part in Targets, of its logits (n, V); writes probabilities to `out`."""
-    if temperature == 1:
-        return softmax(z, out)
-    return softmax(z / temperature, out)._replace(z=z)
+    cooled = z if temperature == 1 else torch.div(z, temperature, out=scratch)
+    return softmax(cooled, out)._replace(z=z)
 
 
 def _smoothing(epsilon, types):
@@ -134,7 +134,8 @@ def divergence(
     Adds `scale` times its gradients by the logits to grad_full and grad_student (n, V); the side
     whose gradient is None is a constant. Overwrites the student's logits and `scratch`.
     """
-    (p, lse_p), (q, lse_q) = _cooled(full, temperature), _cooled(student, temperature)
+    p, lse_p = _cooled(full, temperature, scratch)
+    q, lse_q = _cooled(student, temperature, scratch)
     difference = torch.sub(full.z, student.z, out=student.z)
     if temperature != 1:
         difference.div_(temperature)
