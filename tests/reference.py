@@ -30,6 +30,17 @@ def kl(log_p, log_q):
     return (torch.exp(log_p) * (log_p - log_q)).sum()
 
 
+def supervised(log_p, logits, target, epsilon, teacher_logits, weight, temperature):
+    """What one token teaches a model: (1 - w) CE + w T^2 KL(teacher || model), or without a teacher
+    the CE (Hinton et al. 2015; Kim and Rush 2016). Returns: that, and T^2 KL."""
+    ce = smoothed_cross_entropy(log_p, target, epsilon)
+    if teacher_logits is None:
+        return ce, 0.0
+    of_teacher = log_probabilities(teacher_logits / temperature).detach()
+    soft = temperature**2 * kl(of_teacher, log_probabilities(logits / temperature))
+    return (1 - weight) * ce + weight * soft, soft.item()
+
+
 def reference_loss(
     full_logits,
     student_logits,
@@ -41,18 +52,33 @@ def reference_loss(
     divergence,
     kl_gradient,
     kl_temperature,
+    teacher_logits=None,
+    teacher_weight=0.0,
+    teacher_temperature=1.0,
+    token_weights=None,
 ):
-    """full_logits: (N, V); student_logits: a list of such; target: (N,).
+    """full_logits: (N, V); student_logits: a list of such; target: (N,); teacher_logits: (N, V).
 
-    Returns: `loss`, differentiable; `nll`, `kl` and `student_nll` as numbers; all summed over N.
+    token_weights: by student what each token counts, (N,): 0, or 1 / F if it is drawn with
+    probability F; by default 1.
+
+    Returns: `loss`, differentiable; `nll`, `kl`, `student_nll` and `teacher_kl` as numbers; all
+    summed over N.
     """
     students = len(student_logits)
+    teacher_kl = 0.0
+    if token_weights is None:
+        token_weights = [[1] * len(target)] * students
     loss = full_logits.sum() * 0  # differentiable also where there is no token
     nll, kls, student_nlls = 0.0, [0.0] * students, [0.0] * students
     for n, y in enumerate(target.tolist()):
         full = log_probabilities(full_logits[n])
-        loss = loss + smoothed_cross_entropy(full, y, label_smoothing)
+        teacher = None if teacher_logits is None else teacher_logits[n]
+        settings = (y, label_smoothing, teacher, teacher_weight, teacher_temperature)
+        own, soft = supervised(full, full_logits[n], *settings)
+        loss = loss + own
         nll -= full[y].item()
+        teacher_kl += soft
         for s, logits in enumerate(student_logits):
             student = log_probabilities(logits[n])
             p = log_probabilities(full_logits[n] / kl_temperature)
@@ -61,11 +87,13 @@ def reference_loss(
                 p = p.detach()
             distance = kl(p, q) if divergence == "kl" else kl(p, q) + kl(q, p)
             distance = distance * kl_temperature**2
-            own = smoothed_cross_entropy(student, y, label_smoothing)
-            loss = loss + (alpha * distance + student_ce * own) / students
-            kls[s] += distance.item()
-            student_nlls[s] -= student[y].item()
-    return {"loss": loss, "nll": nll, "kl": kls, "student_nll": student_nlls}
+            own, _ = supervised(student, logits[n], *settings)
+            counts = token_weights[s][n]
+            loss = loss + counts * (alpha * distance + student_ce * own) / students
+            kls[s] += counts * distance.item()
+            student_nlls[s] -= counts * student[y].item()
+    figures = {"nll": nll, "kl": kls, "student_nll": student_nlls, "teacher_kl": teacher_kl}
+    return {"loss": loss, **figures}
 
 
 def reference_r3f(clean_logits, noisy_logits, target, *, pad, label_smoothing, weight):

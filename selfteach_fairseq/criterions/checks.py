@@ -42,6 +42,8 @@ def check(cfg: DictConfig) -> None:
     _check_model(cfg)
     _check_workers(cfg)
     _check_loss(cfg)
+    _check_students(cfg)
+    _check_teacher(cfg)
 
 
 def check_architecture(name: str, why: str) -> None:
@@ -97,9 +99,29 @@ def _check_loss(cfg):
         raise ValueError(f"--kl-temperature {cfg.kl_temperature}: must be above 0")
     if cfg.loss_chunk_tokens is not None and cfg.loss_chunk_tokens < 1:
         raise ValueError(f"--loss-chunk-tokens {cfg.loss_chunk_tokens}: must be 1 or more")
+
+
+def _check_students(cfg):
     students = len(students_of(cfg))
     if cfg.student_sampling is not None and not 1 <= cfg.student_sampling <= students:
         raise ValueError(
             f"--student-sampling {cfg.student_sampling}: choose 1 to {students}, the number of "
             "students in --student-layers"
         )
+    if not 0 < cfg.student_tokens <= 1:
+        raise ValueError(f"--student-tokens {cfg.student_tokens}: choose above 0, and 1 at most")
+    if cfg.student_tokens < 1 and (cfg.student_sampling or students) == 1:
+        raise ValueError(
+            f"--student-tokens {cfg.student_tokens} is for the second student of an update and "
+            "those after it, and here an update has one: leave it out"
+        )
+
+
+def _check_teacher(cfg):
+    for name in ("teacher_weight", "teacher_temperature"):
+        value = getattr(cfg, name)
+        if cfg.teacher is None and value is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"{flag} {value} needs --teacher, a checkpoint: leave it out, or add that"
+            )

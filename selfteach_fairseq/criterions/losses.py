@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_CHUNK_BYTES = 2**25  # of one fp32 tensor (n, V), of which a chunk has seven
+from .terms import Targets, divergence, soft_targets, softmax
+
+_CHUNK_BYTES = 2**25  # of one fp32 tensor (n, V), of which a chunk has seven, with a teacher nine
 _CHUNK_TOKENS = 512  # on a CPU, where more make the products no faster, and the rest slower
 
 
@@ -37,6 +39,24 @@ class Objective:
     kl_temperature: float = 1.0
 
 
+class Teaching(NamedTuple):
+    """What a frozen teacher, of any width C', says of the tokens.
+
+    With it, CE(x) of every model x is `(1 - weight) * CE(x) + weight * T^2 * KL(teacher || x)`,
+    where the temperature T divides both sides' logits.
+    """
+
+    features: Tensor  # (N, C')
+    projection: Tensor  # (V, C')
+    weight: float
+    temperature: float
+
+    def to(self, dtype: torch.dtype) -> "Teaching":
+        """The same in another precision."""
+        tensors = self.features.to(dtype), self.projection.to(dtype)
+        return Teaching(*tensors, self.weight, self.temperature)
+
+
 class Losses(NamedTuple):
     """Sums over the tokens, in nats; only `loss` is differentiable."""
 
@@ -45,6 +65,7 @@ class Losses(NamedTuple):
     kl: Tensor  # (S,) the divergence D of each student, without alpha
     student_nll: Tensor  # (S,) without smoothing
     correct: Tensor  # () tokens whose target the full model ranks first
+    teacher_kl: Tensor  # () T^2 * KL(teacher || full), without its weight; 0 without a teacher
 
 
 def self_teaching_loss(
@@ -54,23 +75,34 @@ def self_teaching_loss(
     target: Tensor,
     objective: Objective,
     chunk_tokens: int | None = None,
+    teaching: Teaching | None = None,
+    shares: Sequence[float] | None = None,
 ) -> Losses:
     """The loss of a full model and of its students behind their shared output projection.
 
     Args:
         full: features of the full model, (N, C)
-        students: features of each student, S tensors (N, C)
+        students: features of each student, S tensors (N, C); of a share of the tokens, those of
+            the first ones alone
         weight: the output projection, (V, C)
         target: the types to predict, (N,), without padding
         objective: an Objective
         chunk_tokens: tokens projected at a time; None: as many as the memory budget holds
+        teaching: what a teacher says of the tokens
+        shares: by student, the share of the tokens that it has been given, by whose inverse its
+            sums are multiplied; None: all tokens
 
     Returns: Losses
     """
-    wants_grad = torch.is_grad_enabled()  # is always False inside Function.forward
-    chunk_tokens = _chunk_tokens(weight) if chunk_tokens is None else chunk_tokens
-    inputs = target, objective, chunk_tokens, wants_grad, weight, full, *students
-    return Losses(*_SelfTeaching.apply(*inputs))
+    call = _Call(
+        target=target,
+        objective=objective,
+        chunk_tokens=_chunk_tokens(weight) if chunk_tokens is None else chunk_tokens,
+        teaching=teaching,
+        shares=[1.0] * len(students) if shares is None else shares,
+        wants_grad=torch.is_grad_enabled(),  # is always False inside Function.forward
+    )
+    return Losses(*_SelfTeaching.apply(call, weight, full, *students))
 
 
 def _chunk_tokens(weight):
@@ -78,28 +110,39 @@ def _chunk_tokens(weight):
     return min(tokens, _CHUNK_TOKENS) if weight.device.type == "cpu" else tokens
 
 
+class _Call(NamedTuple):
+    """What the loss is asked for, but for the tensors that get gradients."""
+
+    target: Tensor
+    objective: Objective
+    chunk_tokens: int
+    teaching: Teaching | None
+    shares: Sequence[float]
+    wants_grad: bool
+
+
 class _SelfTeaching(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, target, objective, chunk_tokens, wants_grad, weight, *models):
+    def forward(ctx, call, weight, *models):
         ctx.dtypes = [weight.dtype, *(model.dtype for model in models)]
         device = weight.device.type
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
             weight, *models = (tensor.to(dtype) for tensor in (weight, *models))
+            if call.teaching is not None:
+                call = call._replace(teaching=call.teaching.to(dtype))
 
         students = len(models) - 1
         sums = Losses(*(weight.new_zeros(size, dtype=torch.float32) for size in _sizes(students)))
         # In fp32, for these gradients do not carry the loss scale of half precision yet.
-        rows = None if wants_grad else 0  # all of them, or none
+        rows = None if call.wants_grad else 0  # all of them, or none
         grads = [torch.zeros_like(t[:rows], dtype=torch.float32) for t in (weight, *models)]
-        chunk = _Chunk(min(chunk_tokens, target.numel()), weight, objective, wants_grad)
+        chunk = _Chunk(call, weight, sums, grads[0])
         with torch.autocast(device, enabled=False):
-            for start in range(0, target.numel(), chunk_tokens):
-                rows = slice(start, start + chunk_tokens)
-                features = [model[rows] for model in models]
-                of_features = [grad[rows] for grad in grads[1:]]
-                chunk.add(features, target[rows], sums, grads[0], of_features)
-        if wants_grad:
+            for start in range(0, call.target.numel(), call.chunk_tokens):
+                rows = slice(start, start + call.chunk_tokens)
+                chunk.add(rows, [model[rows] for model in models], [g[rows] for g in grads[1:]])
+        if call.wants_grad:
             ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(*sums[1:])
         return tuple(sums)
@@ -108,79 +151,94 @@ class _SelfTeaching(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad_loss, *_):
         grads = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        return None, None, None, None, *((grad_loss * g).to(dtype) for g, dtype in grads)
+        return None, *((grad_loss * g).to(dtype) for g, dtype in grads)
 
 
 def _sizes(students):
-    return (), (), (students,), (students,), ()
+    return (), (), (students,), (students,), (), ()
 
 
 class _Chunk:
     """The tensors (n, V) of one chunk, and what is computed in them.
 
     Logits z, probabilities p and gradients by z of the full model; zs, q and grad_q likewise of
-    one student at a time.
+    one student at a time; t and soft of a teacher.
     """
 
-    def __init__(self, tokens, weight, objective, wants_grad):
-        self.weight = weight
-        self.objective = objective
-        self.wants_grad = wants_grad
-        self.buffers = weight.new_empty(7, tokens, weight.size(0), dtype=torch.float32)
+    def __init__(self, call, weight, sums, grad_weight):
+        self.call, self.weight = call, weight
+        self.sums, self.grad_weight = sums, grad_weight
+        tokens = min(call.chunk_tokens, call.target.numel())
+        buffers = 7 if call.teaching is None else 9
+        self.buffers = weight.new_empty(buffers, tokens, weight.size(0), dtype=torch.float32)
 
-    def add(self, models, target, sums, grad_weight, grads):
-        """Adds the tokens' part to `sums` and `grad_weight`, and writes their rows of `grads`."""
-        o = self.objective
-        z, p, grad_p, zs, q, grad_q, scratch = self.buffers[:, : target.numel()]
-        target = target.unsqueeze(1)  # (n, 1)
+    def add(self, rows, models, grads):
+        """Adds the part of these rows to the sums and grad_weight, and writes `grads`."""
+        target = self.call.target[rows].unsqueeze(1)  # (n, 1)
+        z, p, grad_p, *_, scratch = self.buffers[:7, : len(target)]
+        grad_p = grad_p if self.call.wants_grad else None
         full, *students = models
 
         _product(full, self.weight.t(), out=z)
-        lse_p, best = _softmax(z, p)
-        ce, nll = _cross_entropy(z, lse_p, target, o.label_smoothing)
-        sums.loss.add_(ce)
-        sums.nll.add_(nll)
-        sums.correct.add_((best == target).sum())
-        if self.wants_grad:
-            _cross_entropy_gradient(p, target, o.label_smoothing, 1.0, out=grad_p)
+        model = softmax(z, p)
+        targets = self._targets(target, rows, scratch)
+        loss, nll, teacher_kl = targets.loss(model, 1.0, grad_p, scratch)
+        self.sums.loss.add_(loss)
+        self.sums.nll.add_(nll)
+        self.sums.correct.add_((model.best == target).sum())
+        if teacher_kl is not None:
+            self.sums.teacher_kl.add_(teacher_kl)
 
         for i, student in enumerate(students):
-            share = 1 / len(students)
-            _product(student, self.weight.t(), out=zs)
-            lse_q, _ = _softmax(zs, q)
-            ce, nll = _cross_entropy(zs, lse_q, target, o.label_smoothing)
-            if self.wants_grad:
-                _cross_entropy_gradient(
-                    q, target, o.label_smoothing, share * o.student_ce, out=grad_q
-                )
-            divergence = _divergence(
-                *(z, p, lse_p, grad_p if o.kl_gradient == "both" else None),
-                *(zs, q, lse_q, grad_q),
-                objective=o,
-                scale=share * o.alpha,
-                scratch=scratch,
-                wants_grad=self.wants_grad,
-            )
-            sums.loss.add_(share * (o.student_ce * ce + o.alpha * divergence))
-            sums.student_nll[i].add_(nll)
-            sums.kl[i].add_(divergence)
-            if self.wants_grad:
-                self._pull_back(grad_q, student, grad_weight, grads[i + 1])
-        if self.wants_grad:
-            self._pull_back(grad_p, full, grad_weight, grads[0])
+            if n := len(student):
+                self._add_student(i, student, model.first(n), targets.first(n), grads[i + 1])
+        if self.call.wants_grad:
+            self._pull_back(grad_p, full, grads[0])
 
-    def _pull_back(self, grad_logits, features, grad_weight, grad_features):
+    def _targets(self, target, rows, scratch):
+        o, teaching = self.call.objective, self.call.teaching
+        if teaching is None:
+            return Targets(target, o.label_smoothing)
+        t, soft = self.buffers[7:, : len(target)]
+        _product(teaching.features[rows], teaching.projection.t(), out=t)
+        teacher = soft_targets(t, teaching.temperature, soft, scratch)
+        return Targets(target, o.label_smoothing, teacher, teaching.weight, teaching.temperature)
+
+    def _add_student(self, i, features, full, targets, grad):
+        """Adds the part of the rows that this student has of the chunk, the first ones."""
+        o, share, wants_grad = self.call.objective, self.call.shares[i], self.call.wants_grad
+        scale = 1 / (len(self.call.shares) * share)
+        grad_p, zs, q, grad_q, scratch = self.buffers[2:7, : len(features)]
+        grad_q = grad_q if wants_grad else None
+
+        _product(features, self.weight.t(), out=zs)
+        student = softmax(zs, q)
+        loss, nll, _ = targets.loss(student, scale * o.student_ce, grad_q, scratch)
+        kl = divergence(
+            *(full, student, grad_p if wants_grad and o.kl_gradient == "both" else None, grad_q),
+            symmetric=o.divergence == "symmetric",
+            temperature=o.kl_temperature,
+            scale=scale * o.alpha,
+            scratch=scratch,
+        )
+        self.sums.loss.add_(scale * (o.student_ce * loss + o.alpha * kl))
+        self.sums.student_nll[i].add_(nll, alpha=1 / share)
+        self.sums.kl[i].add_(kl, alpha=1 / share)
+        if wants_grad:
+            self._pull_back(grad_q, features, grad)
+
+    def _pull_back(self, grad_logits, features, grad_features):
         """From gradients by logits to gradients by features and by the projection."""
         if features.dtype == torch.float32:
             torch.mm(grad_logits, self.weight, out=grad_features)
-            grad_weight.addmm_(grad_logits.t(), features)
+            self.grad_weight.addmm_(grad_logits.t(), features)
             return
         # fp16 can't hold the small ones, which no loss scale has reached, but relative to the peak.
         peak = torch.linalg.vector_norm(grad_logits, float("inf")).clamp_min(1e-30)
         grad_logits = grad_logits.div_(peak).to(features.dtype)
         _product(grad_logits, self.weight, out=grad_features).mul_(peak)
-        by_weight = _product(grad_logits.t(), features, out=torch.empty_like(grad_weight))
-        grad_weight.add_(by_weight.mul_(peak))
+        by_weight = _product(grad_logits.t(), features, out=torch.empty_like(self.grad_weight))
+        self.grad_weight.add_(by_weight.mul_(peak))
 
 
 def _product(a, b, out):
@@ -190,71 +248,3 @@ def _product(a, b, out):
     if a.is_cuda:
         return torch.mm(a, b, out_dtype=out.dtype, out=out)
     return torch.mm(a.float(), b.float(), out=out)
-
-
-def _softmax(z, out):
-    """Writes softmax(z). Returns: log sum exp(z) and the likeliest type, both (n, 1).
-
-    The former is read off the latter, the first of equals, whose probability is at least 1 / V.
-    """
-    torch.softmax(z, dim=1, out=out)
-    best = z.argmax(dim=1, keepdim=True)
-    return z.gather(1, best) - out.gather(1, best).log(), best
-
-
-def _smoothing(epsilon, types):
-    """The weight of every type and the further weight of the target, as fairseq smooths."""
-    spread = epsilon / (types - 1)
-    return spread, 1 - epsilon - spread
-
-
-def _cross_entropy(z, lse, target, epsilon):
-    """The sums of label-smoothed CE and of NLL."""
-    spread, peak = _smoothing(epsilon, z.size(1))
-    nll = (lse - z.gather(1, target)).sum()
-    if epsilon == 0:
-        return nll, nll
-    return peak * nll + spread * (lse * z.size(1) - z.sum(dim=1, keepdim=True)).sum(), nll
-
-
-def _cross_entropy_gradient(p, target, epsilon, scale, out):
-    """Writes `scale` times the gradient of the label-smoothed CE by the logits."""
-    spread, peak = _smoothing(epsilon, p.size(1))
-    torch.mul(p, scale, out=out)
-    if epsilon:
-        out.sub_(spread * scale)
-    out.scatter_add_(1, target, out.new_full((1, 1), -peak * scale).expand_as(target))
-
-
-def _divergence(
-    z, p, lse_p, grad_p, zs, q, lse_q, grad_q, *, objective, scale, scratch, wants_grad
-):
-    """The sum of D(full, student); adds `scale` times its gradients to grad_p and grad_q.
-
-    Overwrites zs and scratch. With grad_p None the full model is a constant.
-    """
-    temperature = objective.kl_temperature
-    symmetric = objective.divergence == "symmetric"
-    if temperature != 1:
-        p, q = torch.empty_like(p), torch.empty_like(q)
-        (lse_p, _), (lse_q, _) = _softmax(z / temperature, p), _softmax(zs / temperature, q)
-    difference = torch.sub(z, zs, out=zs).div_(temperature)
-    offset = lse_p - lse_q  # log p - log q = difference - offset
-
-    torch.mul(p, difference, out=scratch)
-    mean_p = scratch.sum(dim=1, keepdim=True)
-    divergence = (mean_p - offset).sum()  # KL(p || q)
-    scale = scale * temperature  # T^2 of the value, 1 / T of the logits' derivative
-    if wants_grad and scale:
-        grad_q.add_(q, alpha=scale).sub_(p, alpha=scale)
-        if grad_p is not None:  # as one product, for far apart logits would swallow what is there
-            grad_p.addcmul_(p, torch.sub(difference, mean_p, out=scratch), value=scale)
-    if symmetric:
-        torch.mul(q, difference, out=scratch)
-        mean_q = scratch.sum(dim=1, keepdim=True)
-        divergence = divergence + (offset - mean_q).sum()  # KL(q || p)
-        if wants_grad and scale:
-            grad_q.addcmul_(q, torch.sub(difference, mean_q, out=scratch), value=-scale)
-            if grad_p is not None:
-                grad_p.add_(p, alpha=scale).sub_(q, alpha=scale)
-    return divergence * temperature**2

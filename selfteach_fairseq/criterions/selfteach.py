@@ -1,19 +1,16 @@
 """`label_smoothed_ce_selfteach`: label-smoothed cross-entropy, and the first layers taught by it.
 
-Shapes: N target tokens without padding, C features.
+Shapes: B batch, T target length, N target tokens without padding, C features.
 """
 
 import math
-import random
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+import torch
 from fairseq import utils
 from fairseq.criterions import register_criterion
-from fairseq.criterions.label_smoothed_cross_entropy import (
-    LabelSmoothedCrossEntropyCriterion,
-    LabelSmoothedCrossEntropyCriterionConfig,
-)
+from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.dataclass import ChoiceEnum
 from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask
@@ -24,14 +21,16 @@ from ..layers import Layers, layers_of_metric
 from ..models.config import of_model
 from ..models.family import Taught
 from .checks import check, students_of
-from .losses import Objective, self_teaching_loss
+from .losses import Objective, Teaching, self_teaching_loss
+from .sampling import draw_students, draw_tokens
+from .teacher import Teacher, TeacherConfig
 
 _Divergence: Any = ChoiceEnum(["kl", "symmetric"])
 _KlGradient: Any = ChoiceEnum(["student", "both"])
 
 
 @dataclass
-class SelfteachCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
+class SelfteachCriterionConfig(TeacherConfig):
     student_layers: Optional[str] = field(
         default=None,
         metadata={
@@ -43,6 +42,14 @@ class SelfteachCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
         default=None,
         metadata={
             "help": "train so many of the students in each update, drawn anew (default: all)"
+        },
+    )
+    student_tokens: float = field(
+        default=1.0,
+        metadata={
+            "help": "share of the tokens, drawn anew, that the second student of an update and "
+            "those after it learn from, with weights that make up for it: so that several students "
+            "take less time (default: 1, all tokens)"
         },
     )
     alpha: float = field(
@@ -93,10 +100,12 @@ class SelfteachCriterionConfig(LabelSmoothedCrossEntropyCriterionConfig):
 class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
     """CE(full) + alpha * D(full, student) + student_ce * CE(student), see losses.Objective.
 
-    Source: Li and Odoom 2023, section 3.1. Validation uses the full alpha at any update, so that
-    the best checkpoint is not one from before the warm-up.
+    With a teacher, every CE is in part a divergence from it, see losses.Teaching.
 
-    Raises: ValueError at start if settings don't fit each other or the model.
+    Source: Li and Odoom 2023, section 3.1. Validation uses the full alpha at any update, so that
+    the best checkpoint is not one from before the warm-up, and all tokens.
+
+    Raises: ValueError at start if settings don't fit each other, the model or the teacher.
     """
 
     def __init__(self, cfg: DictConfig, task: FairseqTask) -> None:
@@ -110,6 +119,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         )
         self.cfg = cfg
         self.students = students_of(cfg)
+        self.teacher = None if cfg.teacher is None else Teacher(cfg, task)
 
     def forward(
         self, model: Taught, sample: dict[str, Any], reduce: bool = True
@@ -123,23 +133,26 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         if model.training:
             alpha = self.alpha_at(model.num_updates)
             students = self.students_at(model.num_updates)
+            share = self.cfg.student_tokens
         else:
-            alpha, students = self.cfg.alpha, self.students
+            alpha, students, share = self.cfg.alpha, self.students, 1.0
+        shares = [1.0 if i == 0 else share for i in range(len(students))]
 
         features, extra = model(**sample["net_input"], features_only=True, students=students)
         target = model.get_targets(sample, features)[:, self.ignore_prefix_size :]
-        rows = target.flatten().ne(self.padding_idx).nonzero().squeeze(1)
-        full, *taught = (
-            output[:, self.ignore_prefix_size :].flatten(0, 1).index_select(0, rows)  # (N, C)
-            for output in (features, *extra["students"].values())
-        )
+        rows, drawn = self._rows(target, sample, model.num_updates, min(shares, default=1.0))
         losses = self_teaching_loss(
-            full,
-            taught,
+            self._at(rows, features),
+            [
+                self._at(rows if i == 0 else drawn, output)
+                for i, output in enumerate(extra["students"].values())
+            ],
             extra["projection"],
             target.flatten()[rows],
             self._objective(alpha),
             self.cfg.loss_chunk_tokens,
+            self._teaching(rows, sample, model),
+            shares,
         )
         sample_size = target.size(0) if self.sentence_avg else sample["ntokens"]
         logging_output = {
@@ -149,6 +162,8 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
             "nsentences": target.size(0),
             "sample_size": sample_size,
         }
+        if self.teacher is not None:
+            logging_output["teacher_kl"] = losses.teacher_kl
         if students:
             logging_output["kl"] = losses.kl.mean()
         for student, nll in zip(students, losses.student_nll, strict=True):
@@ -173,8 +188,29 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
             return ()
         if self.cfg.student_sampling is None:
             return self.students
-        drawn = random.Random(update).sample(self.students, self.cfg.student_sampling)
-        return tuple(sorted(drawn, key=self.students.index))
+        return draw_students(self.students, self.cfg.student_sampling, update)
+
+    def _rows(self, target, sample, update, share):
+        """The tokens' places in the batch, (N,), and those of a drawn share, which come first."""
+        present = target.ne(self.padding_idx)
+        if share == 1:
+            rows = _places(present)
+            return rows, rows
+        drawn = draw_tokens(present, sample["id"], update, share)
+        rows = _places(drawn)
+        return torch.cat([rows, _places(present & ~drawn)]), rows
+
+    def _at(self, rows, output):
+        """The features (N, C) of these tokens out of (B, T, C)."""
+        return output[:, self.ignore_prefix_size :].flatten(0, 1).index_select(0, rows)
+
+    def _teaching(self, rows, sample, model):
+        if self.teacher is None:
+            return None
+        features, projection = self.teacher.features(model, sample["net_input"])
+        return Teaching(
+            self._at(rows, features), projection, self.teacher.weight, self.teacher.temperature
+        )
 
     def _objective(self, alpha):
         return Objective(
@@ -188,16 +224,21 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
-        """Logs what fairseq's criterion logs, and the students' figures, in bits per token."""
+        """Logs what fairseq's criterion logs, and what ours adds, in bits per token."""
         super().reduce_metrics(logging_outputs)
         tokens = sum(log["ntokens"] for log in logging_outputs)
         for key in logging_outputs[0]:
-            if key != "kl" and not layers_of_metric(key):
+            of_student = layers_of_metric(key)
+            if key not in ("kl", "teacher_kl") and not of_student:
                 continue
             nats = sum(log[key] for log in logging_outputs)
             metrics.log_scalar(key, nats / tokens / math.log(2), tokens, round=3)
-            if key != "kl":
+            if of_student:
                 metrics.log_derived(key.replace("nll_loss", "ppl"), _perplexity(key))
+
+
+def _places(chosen):
+    return chosen.flatten().nonzero().squeeze(1)
 
 
 def _perplexity(nll_key):

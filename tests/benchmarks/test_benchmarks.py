@@ -40,7 +40,7 @@ def test_the_unfused_loss_is_the_same_loss():
 
 def test_the_teacher_of_distillation_is_deeper_and_does_not_learn():
     _, model, criterion = build("word-level distillation", SMALL, shapes.task(SMALL))
-    teacher = criterion.teacher_beside(model)
+    teacher = criterion.teacher.beside(model)
     assert (len(model.encoder.layers), len(teacher.encoder.layers)) == (3, 6)
     criterion(model, shapes.batch(SMALL))[0].backward()
     assert not teacher.training and all(p.grad is None for p in teacher.parameters())

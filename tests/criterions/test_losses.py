@@ -9,7 +9,7 @@ from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_l
 from reference import reference_loss, reference_student_logits
 from tiny import batch, build
 
-from selfteach_fairseq.criterions.losses import Objective, self_teaching_loss
+from selfteach_fairseq.criterions.losses import Objective, Teaching, self_teaching_loss
 from selfteach_fairseq.layers import Layers
 
 DEFAULT = Objective(label_smoothing=0.1, alpha=0.7, student_ce=0.4)
@@ -27,25 +27,50 @@ def draw(tokens=7, features=5, types=11, students=1, dtype=torch.float32, scale=
     return models, normal(types, features), target
 
 
-def compute(models, weight, target, objective, chunk_tokens=None, scale=1.0):
+def teacher_of(target, types=11, width=3, dtype=torch.float32, weight=0.6, temperature=1.0):
+    """What a teacher of another width says of the tokens."""
+    generator = torch.Generator().manual_seed(width)
+    shapes = (len(target), width), (types, width)
+    tensors = [torch.randn(*shape, generator=generator).to(dtype) for shape in shapes]
+    return Teaching(*tensors, weight, temperature)
+
+
+def compute(models, weight, target, objective, chunk_tokens=None, scale=1.0, **beside):
     """Losses and the gradients by each model's features and by the projection."""
-    losses = self_teaching_loss(models[0], models[1:], weight, target, objective, chunk_tokens)
+    losses = self_teaching_loss(
+        models[0], models[1:], weight, target, objective, chunk_tokens, **beside
+    )
     grads = torch.autograd.grad(losses.loss * scale, [*models, weight])
     return losses, grads
 
 
-def expect(models, weight, target, objective, scale=1.0):
+def expect(models, weight, target, objective, scale=1.0, teaching=None, shares=None):
     models = [model.detach().double().requires_grad_() for model in models]
     weight = weight.detach().double().requires_grad_()
     full, *students = [model @ weight.t() for model in models]
-    expected = reference_loss(full, students, target, **vars(objective))
+    tokens, options = len(target), dict(vars(objective))
+    if teaching is not None:
+        options["teacher_logits"] = teaching.features.double() @ teaching.projection.double().t()
+        options |= {
+            "teacher_weight": teaching.weight,
+            "teacher_temperature": teaching.temperature,
+        }
+    if shares is not None:
+        options["token_weights"] = [
+            [1 / share] * len(student) + [0] * (tokens - len(student))
+            for share, student in zip(shares, students, strict=True)
+        ]
+        students = [F.pad(student, (0, 0, 0, tokens - len(student))) for student in students]
+    expected = reference_loss(full, students, target, **options)
     leaves = [*models, weight]
     return expected, torch.autograd.grad(expected["loss"] * scale, leaves, materialize_grads=True)
 
 
-def assert_parity(models, weight, target, objective, rtol=1e-5, atol=1e-5, **options):
-    losses, grads = compute(models, weight, target, objective, **options)
-    expected, expected_grads = expect(models, weight, target, objective)
+def assert_parity(
+    models, weight, target, objective, rtol=1e-5, atol=1e-5, chunk_tokens=None, **beside
+):
+    losses, grads = compute(models, weight, target, objective, chunk_tokens, **beside)
+    expected, expected_grads = expect(models, weight, target, objective, **beside)
 
     def close(found, wanted):
         wanted = torch.as_tensor(wanted, dtype=torch.float64)
@@ -56,6 +81,7 @@ def assert_parity(models, weight, target, objective, rtol=1e-5, atol=1e-5, **opt
     close(losses.nll, expected["nll"])
     close(losses.kl, expected["kl"])
     close(losses.student_nll, expected["student_nll"])
+    close(losses.teacher_kl, expected["teacher_kl"])
     for found, wanted, leaf in zip(grads, expected_grads, [*models, weight], strict=True):
         assert found.dtype == leaf.dtype
         close(found, wanted)
@@ -97,6 +123,50 @@ def test_every_objective(divergence, kl_gradient, temperature, smoothing, studen
     assert_parity(*draw(students=students), objective, chunk_tokens=3)
 
 
+@pytest.mark.parametrize("kl_gradient, kl_temperature", [("both", 1.0), ("student", 2.0)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weight, temperature", [(0.6, 1.0), (0.3, 3.0), (1.0, 0.5)])
+@pytest.mark.parametrize("students", [0, 1, 3])
+def test_a_teacher_in_every_objective(
+    students, weight, temperature, smoothing, kl_gradient, kl_temperature
+):
+    models, projection, target = draw(students=students)
+    objective = Objective(smoothing, 0.7, 0.4, "kl", kl_gradient, kl_temperature)
+    teaching = teacher_of(target, weight=weight, temperature=temperature)
+    assert_parity(models, projection, target, objective, chunk_tokens=3, teaching=teaching)
+
+
+SHARES = [(1.0, 0.5, 0.25), (1.0, 0.5, 0.9), (0.5, 1.0, 1.0)]
+
+
+def of_first_tokens(models, shares):
+    """The students' features of a share of the tokens, the first ones."""
+    full, *students = models
+    pairs = zip(students, shares, strict=True)
+    return [full, *(student[: int(len(student) * share)] for student, share in pairs)]
+
+
+@pytest.mark.parametrize("divergence, kl_gradient", [("kl", "both"), ("symmetric", "student")])
+@pytest.mark.parametrize("shares", SHARES)
+@pytest.mark.parametrize("chunk_tokens", [1, 3, 7, 100])
+@pytest.mark.parametrize("has_teacher", [False, True])
+def test_students_of_a_share_of_the_tokens(
+    has_teacher, chunk_tokens, shares, divergence, kl_gradient
+):
+    """A share of 0.25 of 7 tokens is 1; the weight is still the share's."""
+    models, weight, target = draw(students=3)
+    objective = Objective(0.1, 0.7, 0.4, divergence, kl_gradient)
+    beside = {"shares": shares, "teaching": teacher_of(target) if has_teacher else None}
+    models = [model.detach().requires_grad_() for model in of_first_tokens(models, shares)]
+    assert_parity(models, weight, target, objective, chunk_tokens=chunk_tokens, **beside)
+
+
+def test_a_student_of_no_token():
+    models, weight, target = draw(students=2)
+    models[2] = models[2].detach()[:0].requires_grad_()
+    assert_parity(models, weight, target, DEFAULT, chunk_tokens=3, shares=(1.0, 0.1))
+
+
 @pytest.mark.parametrize("alpha, student_ce", [(0.0, 0.0), (0.0, 1.0), (2.5, 0.0)])
 def test_weights_that_are_zero(alpha, student_ce):
     assert_parity(*draw(), Objective(0.1, alpha, student_ce, "symmetric"))
@@ -108,6 +178,13 @@ SHAPES = [(1, 1, 2), (1, 24, 101), (7, 24, 12), (33, 8, 13), (33, 13, 101)]
 @pytest.mark.parametrize("tokens, features, types", SHAPES)
 def test_odd_shapes(tokens, features, types):
     assert_parity(*draw(tokens, features, types, students=2), DEFAULT)
+
+
+@pytest.mark.parametrize("tokens, features, types", SHAPES)
+@pytest.mark.parametrize("width", [1, 40])
+def test_odd_shapes_with_a_teacher(tokens, features, types, width):
+    drawn = draw(tokens, features, types, students=2)
+    assert_parity(*drawn, DEFAULT, teaching=teacher_of(drawn[-1], types, width))
 
 
 @pytest.mark.parametrize("chunk_tokens", [1, 4, 6, 7, 100])
@@ -122,6 +199,17 @@ def test_half_precision(dtype, tolerance, divergence, kl_gradient, temperature):
     objective = Objective(0.1, 0.7, 0.4, divergence, kl_gradient, temperature)
     models, weight, target = draw(16, 8, 33, students=2, dtype=dtype)
     assert_parity(models, weight, target, objective, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.bfloat16, 0.03), (torch.float16, 0.004)])
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_half_precision_with_a_teacher_and_shares(dtype, tolerance, temperature):
+    models, weight, target = draw(16, 8, 33, students=2, dtype=dtype)
+    shares = (1.0, 0.5)
+    models = [model.detach().requires_grad_() for model in of_first_tokens(models, shares)]
+    teaching = teacher_of(target, 33, dtype=dtype, temperature=temperature)
+    beside = {"shares": shares, "teaching": teaching}
+    assert_parity(models, weight, target, DEFAULT, tolerance, tolerance, 5, **beside)
 
 
 # In the first case every gradient is too small for half precision, for features and weight are;
@@ -156,11 +244,13 @@ def test_a_tiny_upstream_gradient_is_not_lost():
         assert found.abs().max() > 0
 
 
-def test_autocast():
+@pytest.mark.parametrize("has_teacher", [False, True])
+def test_autocast(has_teacher):
     models, weight, target = draw(16, 8, 33, students=2)
+    teaching = teacher_of(target, 33) if has_teacher else None
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        losses, grads = compute(models, weight, target, DEFAULT)
-    expected, expected_grads = expect(models, weight, target, DEFAULT)
+        losses, grads = compute(models, weight, target, DEFAULT, teaching=teaching)
+    expected, expected_grads = expect(models, weight, target, DEFAULT, teaching=teaching)
     torch.testing.assert_close(losses.loss.double(), expected["loss"], rtol=0.01, atol=0)
     for found, wanted in zip(grads, expected_grads, strict=True):
         assert found.dtype == torch.float32
@@ -175,12 +265,15 @@ def test_an_upstream_gradient_scales_all():
         torch.testing.assert_close(one * 1024, scaled)
 
 
-def test_without_gradients_the_values_are_the_same():
+@pytest.mark.parametrize("has_teacher", [False, True])
+def test_without_gradients_the_values_are_the_same(has_teacher):
     models, weight, target = draw(students=2)
+    beside = {"teaching": teacher_of(target) if has_teacher else None}
     with torch.no_grad():
-        found = self_teaching_loss(models[0], models[1:], weight, target, DEFAULT)
+        found = self_teaching_loss(models[0], models[1:], weight, target, DEFAULT, **beside)
     assert not found.loss.requires_grad
-    for one, other in zip(found, compute(models, weight, target, DEFAULT)[0], strict=True):
+    trained = compute(models, weight, target, DEFAULT, **beside)[0]
+    for one, other in zip(found, trained, strict=True):
         assert torch.equal(one, other.detach())
 
 
@@ -268,6 +361,36 @@ def test_a_student_equal_to_the_model_has_no_divergence(divergence, dtype):
     assert other > 1e-4
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_a_model_equal_to_its_teacher_learns_nothing_from_it(temperature, dtype):
+    (full,), weight, target = draw(tokens=33, students=0, dtype=dtype)
+    teaching = Teaching(full.detach(), weight.detach(), 1.0, temperature)
+    losses, grads = compute([full], weight, target, DEFAULT, teaching=teaching)
+    assert abs(losses.teacher_kl) < 2e-5 and losses.nll > 1
+    assert max(gradient.abs().max() for gradient in grads) < 1e-5
+
+
+def test_a_teacher_without_weight_changes_nothing():
+    models, weight, target = draw(students=2)
+    plain = compute(models, weight, target, DEFAULT)
+    beside = teacher_of(target, weight=0.0)
+    losses, grads = compute(models, weight, target, DEFAULT, teaching=beside)
+    assert losses.loss == plain[0].loss and losses.teacher_kl > 0 == plain[0].teacher_kl
+    assert all(map(torch.equal, grads, plain[1]))
+
+
+def test_a_teacher_gets_no_gradient():
+    models, weight, target = draw()
+    teaching = teacher_of(target)
+    for tensor in teaching[:2]:
+        tensor.requires_grad_()
+    self_teaching_loss(
+        models[0], models[1:], weight, target, DEFAULT, teaching=teaching
+    ).loss.backward()
+    assert weight.grad is not None and all(tensor.grad is None for tensor in teaching[:2])
+
+
 # Logits of 1e4 and more; in fp16 they have to fit, as for any loss.
 EXTREME = [(torch.float32, 100.0, 100.0), (torch.bfloat16, 1e4, 1.0), (torch.float16, 4e3, 1.0)]
 
@@ -284,8 +407,19 @@ def test_extreme_logits(dtype, size, weight_size, divergence):
     )
 
 
-def test_no_tokens():
-    assert_parity(*draw(tokens=0), DEFAULT)
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_a_teacher_of_extreme_logits(temperature):
+    models, weight, target = draw(students=2)
+    teaching = teacher_of(target, temperature=temperature)
+    teaching = teaching._replace(features=teaching.features * 1e4)
+    assert_parity(models, weight, target, DEFAULT, 1e-4, 1e-4, teaching=teaching)
+
+
+@pytest.mark.parametrize("has_teacher", [False, True])
+def test_no_tokens(has_teacher):
+    drawn = draw(tokens=0)
+    teaching = teacher_of(drawn[-1]) if has_teacher else None
+    assert_parity(*drawn, DEFAULT, teaching=teaching)
 
 
 def test_nan_is_not_hidden():

@@ -8,6 +8,7 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.logging import metrics
 from omegaconf import OmegaConf
 from reference import reference_loss
+from teachers import saved
 from tiny import PAD, TYPES, batch, build, distance, gradients, settings, step, task
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -223,20 +224,24 @@ class LogitsSeen(TorchDispatchMode):
     """The most tokens whose logits, or anything of that shape, one tensor holds."""
 
     tokens = 0
+    projections = ((16, TYPES), (32, TYPES))  # transposed: the model's and a teacher's
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         shape = getattr(result, "shape", ())
-        projection = (16, TYPES)  # transposed
-        if len(shape) > 1 and shape[-1] == TYPES and shape[-2:] != projection:
+        if len(shape) > 1 and shape[-1] == TYPES and shape[-2:] not in self.projections:
             self.tokens = max(self.tokens, shape[-2])
         return result
 
 
-def test_no_more_logits_are_held_than_one_asks_for():
+@pytest.mark.parametrize("has_teacher", [False, True])
+def test_no_more_logits_are_held_than_one_asks_for(has_teacher, tmp_path):
+    teacher = ("--teacher", saved(tmp_path)[1]) if has_teacher else ()
+
     def most_tokens(*flags):
+        model, criterion = build(*STUDENT, *teacher, *flags)
         with LogitsSeen() as seen:
-            gradients = gradients_of(*flags)
+            gradients = step(model, criterion, batch())[2]
         return seen.tokens, gradients
 
     tokens, expected = most_tokens()

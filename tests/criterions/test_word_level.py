@@ -8,6 +8,7 @@ from fairseq.data import Dictionary
 from fairseq.logging import metrics
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from reference import kl, log_probabilities, smoothed_cross_entropy
+from teachers import saved
 from tiny import PAD, batch, build, checkpoint_of, distance, settings, step, task, trainer
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
@@ -22,13 +23,7 @@ STOCK = {"arch": "transformer_iwslt_de_en", "criterion": NAME}
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
-    """(model, path) of 4 encoder and 3 decoder layers, wider than the student."""
-    folder = tmp_path_factory.mktemp("a teacher")
-    flags = ("--encoder-embed-dim", 32, "--dropout", 0.3)
-    choices = {"arch": "transformer", "criterion": "label_smoothed_cross_entropy"}
-    model, _ = build(*flags, seed=5, **choices)
-    torch.save(checkpoint_of(model, *flags, **choices), folder / "teacher.pt")
-    return model.eval(), folder / "teacher.pt"
+    return saved(tmp_path_factory.mktemp("a teacher"))
 
 
 def distilling(teacher, *flags, **choices):
@@ -72,7 +67,7 @@ def test_it_is_the_formula(teacher, arch, weight, temperature):
 
 def test_the_teacher_is_left_as_it_is(teacher):
     model, criterion = distilling(teacher, "--dropout", 0)
-    (held,) = criterion._held
+    held = criterion.teacher.model
     before = {name: tensor.clone() for name, tensor in held.state_dict().items()}
     criterion.train()
     assert distance(step(model, criterion, batch())[2], step(model, criterion, batch())[2]) == 0
@@ -162,8 +157,8 @@ def joined(*seeds):
 
 def test_the_teacher_follows_the_students_precision(teacher):
     model, criterion = distilling(teacher)
-    (held,) = criterion._held
-    assert criterion.teacher_beside(model.bfloat16()) is held
+    held = criterion.teacher.model
+    assert criterion.teacher.beside(model.bfloat16()) is held
     assert {p.dtype for p in held.parameters()} == {torch.bfloat16}
     criterion(model, batch())[0].backward()
 

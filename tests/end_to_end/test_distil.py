@@ -14,6 +14,7 @@ from fairseq.data.data_utils import load_indexed_dataset
 from selfteach_fairseq import distil
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.cli import main
+from selfteach_fairseq.layers import Layers
 from selfteach_fairseq.programs.generate import Hypothesis, Output
 
 
@@ -69,6 +70,22 @@ def test_a_stock_student_learns_word_by_word_from_the_teachers_text(trained, dis
     student = Checkpoint.read(tmp_path / "a student/checkpoint_last.pt")
     assert str(student.layers) == "2x1"
     assert not any("teacher" in name for name in student.weights)
+
+
+def test_students_learn_from_a_teacher_in_one_run(data, trained, tmp_path):
+    """And know nothing of it once they are cut out."""
+    flags = (
+        *("--student-layers", "2x1,1", "--student-tokens", 0.5, "--max-epoch", 1),
+        *("--teacher", trained / "checkpoint_best.pt", "--teacher-weight", 0.9),
+    )
+    log = train(data, tmp_path, *flags).stdout
+    for subset in ("train", "valid"):
+        assert re.search(rf"{subset}\b.* teacher_kl \d", log)
+    full = Checkpoint.read(tmp_path / "checkpoint_last.pt")
+    assert full.cfg["criterion"]["teacher_weight"] == 0.9
+    assert not any("teacher" in name for name in full.weights)
+    cut = full.cut(Layers.parse("1"))
+    assert not any(name.startswith(("teacher", "student")) for name in cut.cfg["criterion"])
 
 
 @contextmanager

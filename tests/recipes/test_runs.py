@@ -132,6 +132,16 @@ def test_a_share_of_the_updates(rows, tmp_path):
     assert found[:2] == ["--max-update 50", "3"] and " --pruning-end-update 37 " in found[2]
 
 
+def test_self_teaching_with_a_teacher_needs_it_first(rows):
+    columns = ("teacher", "needs", "costs", "cuts", "flags")
+    assert rows(*columns, METHOD="selfteach-kd", SEEDS="7") == [
+        [
+            *("plain-seed7-4", "binarise truncate-plain-seed7-4"),
+            *("selfteach-kd-seed7 plain-seed7", "4 3 2", f"{SELFTEACH} --teacher {{teacher}}"),
+        ]
+    ]
+
+
 def test_a_schedule_goes_one_by_one_or_as_it_says(rows):
     found = rows("name", "schedule", "encoder", "budget", METHOD="gradual gradual@6x6-6x3-3")
     assert found == [
