@@ -4,7 +4,7 @@ text+=(--pairs 10000)
 types=3000 updates=2000
 training=(
     --label-smoothing 0.1 --dropout 0.2
-    --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 1
+    --optimizer adam_fused --adam-betas "(0.9, 0.98)" --clip-norm 1
     --lr 4e-3 --lr-scheduler polynomial_decay --warmup-updates 300
     --total-num-update "$updates"
     --max-tokens 1000 --num-workers 0

@@ -15,7 +15,7 @@ types=4000 students="3 2" methods="selfteach plain"
 updates=3600
 training=(
     --label-smoothing 0.1 --dropout 0.1
-    --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 1
+    --optimizer adam_fused --adam-betas "(0.9, 0.98)" --clip-norm 1
     --lr 4e-3 --lr-scheduler polynomial_decay --warmup-updates 400
     --total-num-update "$updates"
     --max-tokens 1500 --num-workers 0

@@ -64,7 +64,7 @@ class Losses(NamedTuple):
     nll: Tensor  # () of the full model, without smoothing
     kl: Tensor  # (S,) the divergence D of each student, without alpha
     student_nll: Tensor  # (S,) without smoothing
-    correct: Tensor  # () tokens whose target the full model ranks first
+    correct: Tensor  # () tokens whose target the full model ranks first; 0 unless asked for
     teacher_kl: Tensor  # () T^2 * KL(teacher || full), without its weight; 0 without a teacher
 
 
@@ -77,6 +77,7 @@ def self_teaching_loss(
     chunk_tokens: int | None = None,
     teaching: Teaching | None = None,
     shares: Sequence[float] | None = None,
+    counts_correct: bool = False,
 ) -> Losses:
     """The loss of a full model and of its students behind their shared output projection.
 
@@ -91,6 +92,7 @@ def self_teaching_loss(
         teaching: what a teacher says of the tokens
         shares: by student, the share of the tokens that it has been given, by whose inverse its
             sums are multiplied; None: all tokens
+        counts_correct: also count the tokens whose target is ranked first, of equals as the first
 
     Returns: Losses
     """
@@ -100,6 +102,7 @@ def self_teaching_loss(
         chunk_tokens=_chunk_tokens(weight) if chunk_tokens is None else chunk_tokens,
         teaching=teaching,
         shares=[1.0] * len(students) if shares is None else shares,
+        counts_correct=counts_correct,
         wants_grad=torch.is_grad_enabled(),  # is always False inside Function.forward
     )
     return Losses(*_SelfTeaching.apply(call, weight, full, *students))
@@ -118,6 +121,7 @@ class _Call(NamedTuple):
     chunk_tokens: int
     teaching: Teaching | None
     shares: Sequence[float]
+    counts_correct: bool
     wants_grad: bool
 
 
@@ -185,7 +189,8 @@ class _Chunk:
         loss, nll, teacher_kl = targets.loss(model, 1.0, grad_p, scratch)
         self.sums.loss.add_(loss)
         self.sums.nll.add_(nll)
-        self.sums.correct.add_((model.best == target).sum())
+        if self.call.counts_correct:  # an argmax takes a CPU nearly as long as the softmax
+            self.sums.correct.add_((z.argmax(dim=1, keepdim=True) == target).sum())
         if teacher_kl is not None:
             self.sums.teacher_kl.add_(teacher_kl)
 

@@ -153,6 +153,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
             self.cfg.loss_chunk_tokens,
             self._teaching(rows, sample, model),
             shares,
+            self.report_accuracy,
         )
         sample_size = target.size(0) if self.sentence_avg else sample["ntokens"]
         logging_output = {

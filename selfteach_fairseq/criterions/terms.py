@@ -16,7 +16,6 @@ class Softmax(NamedTuple):
     z: Tensor  # (n, V) the logits
     p: Tensor  # (n, V) their probabilities
     lse: Tensor  # (n, 1) log sum exp(z)
-    best: Tensor  # (n, 1) the likeliest type, the first of equals
 
     def first(self, tokens: int) -> "Softmax":
         """Of so many first tokens."""
@@ -26,9 +25,8 @@ class Softmax(NamedTuple):
 def softmax(z: Tensor, out: Tensor) -> Softmax:
     """Writes the probabilities of logits (n, V) to `out`."""
     torch.softmax(z, dim=1, out=out)
-    best = z.argmax(dim=1, keepdim=True)
-    # Whose probability is at least 1 / V.
-    return Softmax(z, out, z.gather(1, best) - out.gather(1, best).log(), best)
+    # Of the likeliest type, whose probability is at least 1 / V.
+    return Softmax(z, out, z.amax(dim=1, keepdim=True) - out.amax(dim=1, keepdim=True).log())
 
 
 def _cooled(model, temperature, scratch):

@@ -1,5 +1,6 @@
 """The fused loss and the students against the slow reference, in value and in gradient."""
 
+import functools
 from itertools import product
 
 import pytest
@@ -333,7 +334,9 @@ def test_without_students_it_is_fairseqs_loss(smoothing):
 def test_tokens_ranked_first_are_counted():
     (full,), weight, target = draw(tokens=33, students=0)
     expected = (full @ weight.t()).argmax(-1).eq(target).sum()
-    assert self_teaching_loss(full, [], weight, target, DEFAULT, 4).correct == expected > 0
+    count = functools.partial(self_teaching_loss, full, [], weight, target, DEFAULT, 4)
+    assert count(counts_correct=True).correct == expected > 0
+    assert count().correct == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
@@ -343,9 +346,9 @@ def test_of_types_ranked_alike_the_first_counts(dtype):
     weight = weight.detach()
     weight[1::2] = weight[: len(weight) // 2 * 2 : 2]  # each second type is like the one before
     expected = (full.float() @ weight.float().t()).argmax(-1).eq(target).sum()
-    found = self_teaching_loss(full, [], weight, target, DEFAULT, 4).correct
-    assert found == expected > 0
-    nothing = self_teaching_loss(torch.zeros_like(full), [], weight, target, DEFAULT, 4)
+    ways = {"chunk_tokens": 4, "counts_correct": True}
+    assert self_teaching_loss(full, [], weight, target, DEFAULT, **ways).correct == expected > 0
+    nothing = self_teaching_loss(torch.zeros_like(full), [], weight, target, DEFAULT, **ways)
     assert nothing.correct == target.eq(0).sum()
 
 
