@@ -1,0 +1,248 @@
+"""What an update costs against stock fairseq's, by real fairseq-train commands on real text.
+
+    python benchmarks/stock.py work/bench/data-3000 work/bench/data-10000
+
+Every measurement is a process of its own, and a round has one of every variant. All read the same
+batches in the same order, under the same environment. What one thread takes is measured on all
+processors at once, a round on each. A row is kept as soon as it is there: a second call goes on.
+"""
+
+import argparse
+import csv
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+from selfteach_fairseq.evaluation.score import hardware
+
+ROOT = Path(__file__).parent.parent
+ROUNDS = 7
+WARM_UP, UPDATES = 2, 6  # of each process; the first ones make buffers and the optimizer's state
+# As recipes/common.sh has it, for all variants alike but one.
+ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_MAX_": "0"}
+
+_STOCK = ("--arch", "transformer", "--criterion", "label_smoothed_cross_entropy")
+_STOCK += ("--optimizer", "adam")
+_OURS = ("--user-dir", ROOT / "selfteach_fairseq", "--arch", "transformer_selfteach")
+_OURS += ("--optimizer", "adam_fused")
+_PLAIN = ("--criterion", "label_smoothed_cross_entropy")
+_TAUGHT = ("--criterion", "label_smoothed_ce_selfteach", "--student-layers")
+_WORD_LEVEL = ("--user-dir", ROOT / "selfteach_fairseq", "--arch", "transformer")
+_WORD_LEVEL += ("--optimizer", "adam", "--criterion", "word_level_distillation")
+_WORD_LEVEL += ("--teacher", "{teacher}", "--encoder-layers", 6, "--decoder-layers")
+_THREE = "6x3,6x2,6x1"
+UNTUNED = "stock, glibc's own allocator"
+
+VARIANTS = {
+    "stock": _STOCK,
+    UNTUNED: _STOCK,
+    "no student": (*_OURS, *_PLAIN),
+    "no student, --stock-update": (*_OURS, *_PLAIN, "--stock-update"),
+    "6x3": (*_OURS, *_TAUGHT, "6x3"),
+    "3x3": (*_OURS, *_TAUGHT, "3x3"),
+    "3x3, --stock-update": (*_OURS, *_TAUGHT, "3x3", "--stock-update"),
+    _THREE: (*_OURS, *_TAUGHT, _THREE),
+    f"{_THREE}, a quarter of the tokens": (*_OURS, *_TAUGHT, _THREE, "--student-tokens", 0.25),
+    f"{_THREE}, a teacher of 6x6": (*_OURS, *_TAUGHT, _THREE, "--teacher", "{teacher}"),
+    **{f"word-level 6x{n}": (*_WORD_LEVEL, n) for n in (3, 2, 1)},
+}
+
+# Trainings of 6x6, 6x3, 6x2 and 6x1, against stock 6x6 and then a word-level student of each.
+SINGLY = ("stock", *(f"word-level 6x{n}" for n in (3, 2, 1)))
+AT_ONCE = {
+    "stock 6x6, then the three of it at once": ("stock", f"{_THREE}, a teacher of 6x6"),
+    "all four at once": (_THREE,),
+}
+
+
+class Shape(NamedTuple):
+    """A pre-norm Transformer of 6+6 layers, whose FFN is twice as wide, and an update's tokens."""
+
+    types: int
+    width: int
+    tokens: int
+
+    def flags(self):
+        return (
+            *("--encoder-embed-dim", self.width, "--encoder-ffn-embed-dim", 2 * self.width),
+            *("--decoder-embed-dim", self.width, "--decoder-ffn-embed-dim", 2 * self.width),
+            *("--encoder-attention-heads", 4, "--decoder-attention-heads", 4),
+            *("--encoder-normalize-before", "--decoder-normalize-before"),
+            *("--share-all-embeddings", "--max-tokens", self.tokens),
+        )
+
+
+SHAPES = [Shape(t, w, n) for t, w in ((10_000, 256), (3_000, 128)) for n in (4080, 1000)]
+TRAINING = (
+    *("--label-smoothing", 0.1, "--dropout", 0.3, "--clip-norm", 1),
+    *("--adam-betas", "(0.9, 0.98)", "--lr", 5e-4, "--lr-scheduler", "inverse_sqrt"),
+    *("--warmup-updates", 1000, "--max-update", WARM_UP + UPDATES, "--cpu"),
+    *("--required-batch-size-multiple", 1, "--num-workers", 0, "--distributed-world-size", 1),
+    *("--disable-validation", "--no-epoch-checkpoints", "--no-progress-bar"),
+    *("--log-format", "json", "--log-interval", 1),
+)
+
+
+class Rows:
+    """What was measured, in a CSV."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.lock = path, Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.found = read(path) if path.exists() else []
+        self.machine = {
+            "hardware": hardware().rpartition(",")[0],
+            **{package: importlib.metadata.version(package) for package in ("torch", "ve-fairseq")},
+            "python": platform.python_version(),
+            "date": datetime.date.today().isoformat(),
+        }
+
+    def has(self, **wanted: object) -> bool:
+        wanted = {name: str(value) for name, value in wanted.items()}
+        return any(wanted.items() <= row.items() for row in self.found)
+
+    def add(self, **row: object) -> None:
+        row = {**row, **self.machine}
+        with self.lock, self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, row)
+            if not file.tell():
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def train(data: Path, flags: Sequence[object], threads: int, **environment: str) -> dict[str, str]:
+    """A fairseq-train: the seconds of an update, on average, and the most that was resident.
+
+    Raises: RuntimeError with the end of its log if it fails.
+    """
+    own = {"OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "fairseq_cli.train", data, *TRAINING, *flags]
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            list(map(str, command)),
+            env={**os.environ, **own, **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        text = log.read()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(map(str, flags))}: {text[-2000:]}")
+    updates = [json.loads(line[line.index("{") :]) for line in text.splitlines() if '"wpb"' in line]
+    seconds = [float(update["wpb"]) / float(update["wps"]) for update in updates[WARM_UP:]]
+    return {
+        "seconds": f"{statistics.mean(seconds):.4f}" if seconds else "",
+        "MB": f"{usage.ru_maxrss * 1024 / 1e6:.0f}",
+    }
+
+
+def measure(rows: Rows, data: Path, shape: Shape, threads: int, number: int, lane: int) -> None:
+    """A round of all variants, on so many processors."""
+    processors = sorted(os.sched_getaffinity(0))[lane * threads : (lane + 1) * threads]
+    os.sched_setaffinity(0, processors)  # of this thread, and of what it starts
+    row = {**shape._asdict(), "threads": threads, "round": number}
+    with tempfile.TemporaryDirectory() as folder:
+        teacher = Path(folder, "checkpoint_last.pt")
+        train(data, (*shape.flags(), *_STOCK, "--save-dir", folder, "--max-update", 1), threads)
+        # Each round begins with another one, for a machine may be slower now than a minute ago.
+        variants = [*VARIANTS][number:] + [*VARIANTS][:number]
+        for variant in variants:
+            if rows.has(**row, variant=variant):
+                continue
+            words = [str(word).replace("{teacher}", str(teacher)) for word in VARIANTS[variant]]
+            environment = {} if variant == UNTUNED else ALLOCATOR
+            flags = (*shape.flags(), *words, "--no-save")
+            found = train(data, flags, threads, **environment)
+            rows.add(**row, variant=variant, **found)
+            where = f"V = {shape.types:,}, {shape.tokens:,} tokens, threads {threads}"
+            print(f"{found['seconds']:>8} s  {found['MB']:>5} MB  {variant:40} {where}", flush=True)
+
+
+def ratios(rows: list[dict[str, str]], column: str, **where: object) -> dict[str, list[float]]:
+    """By variant, the ratios to stock fairseq of each round; of AT_ONCE those to SINGLY."""
+    chosen = {name: str(value) for name, value in where.items()}
+    rounds: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if chosen.items() <= row.items():
+            rounds.setdefault(row["round"], {})[row["variant"]] = float(row[column])
+    compared = {variant: ((variant,), ("stock",)) for variant in VARIANTS}
+    compared |= {name: (variants, SINGLY) for name, variants in AT_ONCE.items()}
+    found: dict[str, list[float]] = {name: [] for name in compared}
+    for measured in rounds.values():
+        for name, sides in compared.items():
+            if all(measured.keys() >= {*side} for side in sides):
+                ours, others = (sum(measured[variant] for variant in side) for side in sides)
+                found[name].append(ours / others)
+    return {name: values for name, values in found.items() if values}
+
+
+def report(rows: list[dict[str, str]]) -> str:
+    """The medians of the ratios to stock fairseq, and in brackets their extremes."""
+    columns = [(shape, threads) for shape in SHAPES for threads in (1, 2)]
+    lines = []
+    for column, name in (("seconds", "an update's time"), ("MB", "peak memory")):
+        shown = [(s, n) for s, n in columns if ratios(rows, column, **s._asdict(), threads=n)]
+        heads = [f"{s.width}, {s.tokens:,} tokens, {_count(n)}" for s, n in shown]
+        lines += [
+            f"| {name}, / stock: width | {' | '.join(heads)} |",
+            "|---|" + "---:|" * len(shown),
+        ]
+        tables = [ratios(rows, column, **s._asdict(), threads=n) for s, n in shown]
+        for variant in (*VARIANTS, *(AT_ONCE if column == "seconds" else ())):
+            cells = [_cell(table.get(variant)) for table in tables]
+            lines.append(f"| {variant} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _count(threads):
+    return f"{threads} thread{'s' if threads > 1 else ''}"
+
+
+def _cell(values):
+    if not values:
+        return ""
+    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path, nargs="+", help="folders of fairseq-preprocess, by V")
+    parser.add_argument("--out", type=Path, default=Path("work/bench/stock.csv"))
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    arguments = parser.parse_args()
+    rows = Rows(arguments.out)
+    for threads in (2, 1):
+        lanes = len(os.sched_getaffinity(0)) // threads
+        for shape in SHAPES:
+            data = arguments.data[[s.types for s in SHAPES[::2]].index(shape.types)]
+            with ThreadPoolExecutor(lanes) as pool:
+                jobs = [
+                    pool.submit(measure, rows, data, shape, threads, number, number % lanes)
+                    for number in range(arguments.rounds)
+                ]
+                for job in jobs:
+                    job.result()
+    print(report(read(arguments.out)))
+
+
+if __name__ == "__main__":
+    main()
