@@ -154,10 +154,17 @@ def train(data: Path, flags: Sequence[object], threads: int, **environment: str)
     }
 
 
-def measure(rows: Rows, data: Path, shape: Shape, threads: int, number: int, lane: int) -> None:
-    """A round of all variants, on so many processors."""
-    processors = sorted(os.sched_getaffinity(0))[lane * threads : (lane + 1) * threads]
+def measure(
+    rows: Rows, data: Path, shape: Shape, processors: Sequence[int], numbers: Sequence[int]
+) -> None:
+    """Rounds of these numbers, one after the other, on these processors alone."""
     os.sched_setaffinity(0, processors)  # of this thread, and of what it starts
+    for number in numbers:
+        measure_round(rows, data, shape, len(processors), number)
+
+
+def measure_round(rows: Rows, data: Path, shape: Shape, threads: int, number: int) -> None:
+    """A round of all variants."""
     row = {**shape._asdict(), "threads": threads, "round": number}
     with tempfile.TemporaryDirectory() as folder:
         teacher = Path(folder, "checkpoint_last.pt")
@@ -230,14 +237,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
     rows = Rows(arguments.out)
+    processors = sorted(os.sched_getaffinity(0))
     for threads in (2, 1):
-        lanes = len(os.sched_getaffinity(0)) // threads
+        starts = range(0, len(processors) - threads + 1, threads)
+        lanes = [processors[start : start + threads] for start in starts]
         for shape in SHAPES:
             data = arguments.data[[s.types for s in SHAPES[::2]].index(shape.types)]
-            with ThreadPoolExecutor(lanes) as pool:
+            with ThreadPoolExecutor(len(lanes)) as pool:
                 jobs = [
-                    pool.submit(measure, rows, data, shape, threads, number, number % lanes)
-                    for number in range(arguments.rounds)
+                    pool.submit(
+                        *(measure, rows, data, shape, lane),
+                        range(first, arguments.rounds, len(lanes)),
+                    )
+                    for first, lane in enumerate(lanes)
                 ]
                 for job in jobs:
                     job.result()

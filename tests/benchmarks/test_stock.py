@@ -1,6 +1,8 @@
 """The comparison with stock fairseq: its commands, and what it reads off their rounds."""
 
+import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,26 @@ def test_what_has_been_measured_is_not_measured_again(tmp_path):
     rows.add(**row, seconds="1.5", MB="600")
     again = stock.Rows(tmp_path / "stock.csv")
     assert again.has(**row) and not again.has(**{**row, "round": 4})
+
+
+def test_a_round_has_its_processors_for_itself(tmp_path, monkeypatch):
+    """However long rounds take: the first one is slower than all the others."""
+    busy, taken = set(), []
+
+    def train(data, flags, threads, **environment):
+        mine = os.sched_getaffinity(0)
+        taken.append((threads, len(mine), bool(busy & mine)))
+        busy.update(mine)
+        time.sleep(0.3 if sum(one[0] == threads for one in taken) == 1 else 0.01)
+        busy.difference_update(mine)
+        return {"seconds": "1", "MB": "1"}
+
+    monkeypatch.setattr(stock, "train", train)
+    monkeypatch.setattr(stock, "SHAPES", [SMALL])
+    monkeypatch.setattr(stock, "VARIANTS", {"stock": stock.VARIANTS["stock"]})
+    monkeypatch.setattr(sys, "argv", ["stock.py", "data", "--out", str(tmp_path / "stock.csv")])
+    whole = os.sched_getaffinity(0)
+    stock.main()
+    assert os.sched_getaffinity(0) == whole
+    assert {row["round"] for row in stock.read(tmp_path / "stock.csv")} == set("0123456")
+    assert taken and all(one == (one[0], one[0], False) for one in taken)
