@@ -32,8 +32,6 @@ def faults(settings: Settings, machine: Machine) -> Iterator[str]:
         )
     of_methods = list(_of_methods(settings, depths_are_right=not wrong))
     yield from of_methods
-    if not (wrong or of_methods):
-        yield from refinements.faults(settings)
     if settings.normalization not in NORMALIZATIONS:
         yield (
             f"SPM_NORMALIZATION={settings.normalization}: choose identity, which leaves the text "
@@ -44,6 +42,8 @@ def faults(settings: Settings, machine: Machine) -> Iterator[str]:
             yield f"TYPES, SEEDS, AVERAGE: '{word}' is no number"
     if settings.updates and not _is_number(settings.updates):
         yield f"updates: '{settings.updates}' is no number"
+    elif not (wrong or of_methods):
+        yield from refinements.faults(settings)
     yield from _of_engines(settings)
     for name, words in (("LENPENS", settings.lenpens), ("WITHIN", settings.within.split())):
         for word in words:

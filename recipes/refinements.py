@@ -1,5 +1,6 @@
 """What is trained a little further after it was cut out, and how: REFINE, REFINE_DEPTHS."""
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -83,11 +84,20 @@ def faults(settings: Settings) -> Iterator[str]:
 
 
 def find(name: str) -> Method:
-    """The flags of a way to refine. Raises: ValueError if there is none of this name."""
+    """The flags of a way to refine.
+
+    Raises: ValueError if there is none of this name, or if its file says what only a method can.
+    """
     path = RECIPES / "refine" / f"{name}.flags"
     if "/" in name or not path.is_file():
         raise ValueError(f"REFINE={name}: there is no recipes/refine/{name}.flags")
-    return methods.read(path)
+    way = methods.read(path)
+    if any((way.cuts_every_other_layer, way.has_teacher, way.has_students, way.needs_updates)):
+        raise ValueError(
+            f"REFINE={name}: 'cut:', 'text:', {{students}}, {{teacher}} and shares of the updates "
+            f"are for methods: leave them out of recipes/refine/{name}.flags"
+        )
+    return way
 
 
 def depths(settings: Settings) -> tuple[str, ...]:
@@ -104,8 +114,8 @@ def depths(settings: Settings) -> tuple[str, ...]:
 def updates(settings: Settings) -> int:
     """How many. Raises: ValueError if neither the settings nor the training say so."""
     if settings.refine_updates:
-        if not settings.refine_updates.isdecimal():
-            raise ValueError(f"REFINE_UPDATES: '{settings.refine_updates}' is no number")
+        if not re.fullmatch("[1-9][0-9]*", settings.refine_updates):
+            raise ValueError(f"REFINE_UPDATES: '{settings.refine_updates}' is no number above 0")
         return int(settings.refine_updates)
     if not settings.updates:
         raise ValueError("REFINE_UPDATES: say how many updates, for the training has no number")

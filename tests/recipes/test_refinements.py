@@ -66,6 +66,7 @@ FAULTY = [
     ({"REFINE_DEPTHS": "two"}, "REFINE_DEPTHS: 'two' is no "),
     ({"REFINE_DEPTHS": "7"}, "REFINE_DEPTHS: no model of 7 layers is cut out: name one of 4 3 2"),
     ({"REFINE_UPDATES": "-1"}, "REFINE_UPDATES: '-1' is no number"),
+    ({"REFINE_UPDATES": "0"}, "REFINE_UPDATES: '0' is no number above 0"),
     ({"corpus": "iwslt14-de"}, "REFINE_UPDATES: say how many updates, for the training has no"),
 ]
 
@@ -80,3 +81,26 @@ def test_what_is_wrong_is_said_with_the_rest(read, environment, message):
 def test_a_training_without_one_learning_rate(read, words):
     (fault,) = check.faults(read(REFINE="r3f")._replace(training=words), Machine())
     assert fault.startswith("REFINE: a tenth of the training's learning rate: write one number")
+
+
+def test_a_number_of_updates_that_is_none_is_said_once(read):
+    (fault,) = check.faults(read(REFINE="r3f")._replace(updates="many"), Machine())
+    assert fault == "updates: 'many' is no number"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("cut: every other layer", "text: translated by the teacher", "--teacher {teacher}"),
+        *("--student-layers {students}", "--validate-after-updates {75%}"),
+    ],
+)
+def test_what_only_a_method_can_say_is_refused(read, monkeypatch, tmp_path, line):
+    """It would be left out, or reach fairseq-train as it stands."""
+    (tmp_path / "refine").mkdir()
+    (tmp_path / "refine/own.flags").write_text(f"--criterion r3f_translation\n{line}\n")
+    found = read(REFINE="own")
+    monkeypatch.setattr(refinements, "RECIPES", tmp_path)
+    (fault,) = check.faults(found, Machine())
+    assert fault.startswith("REFINE=own: 'cut:', 'text:', {students}, {teacher} and ")
+    assert "leave them out of recipes/refine/own.flags" in fault
