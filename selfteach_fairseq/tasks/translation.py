@@ -49,7 +49,7 @@ class SelfteachTranslationTask(TranslationTask):
     def __init__(self, cfg: DictConfig, *dictionaries: Dictionary) -> None:
         """Raises: ValueError for a schedule of pruning that is none."""
         super().__init__(cfg, *dictionaries)
-        self.pruning = _schedule(cfg) if cfg.pruning_sparsity else None
+        self.pruning = _schedule(cfg)
 
     def build_model(self, cfg: DictConfig, from_checkpoint: bool = False) -> nn.Module:
         """Raises: ValueError if the model has no such student."""
@@ -99,6 +99,14 @@ class SelfteachTranslationTask(TranslationTask):
 
 
 def _schedule(cfg):
+    """None without pruning."""
+    if not cfg.pruning_sparsity:
+        if cfg.pruning_end_update is not None:
+            raise ValueError(
+                f"--pruning-end-update {cfg.pruning_end_update} needs --pruning-sparsity: say "
+                "which share, such as 0.5, or leave it out"
+            )
+        return None
     if cfg.pruning_end_update is None:
         raise ValueError(
             f"--pruning-sparsity {cfg.pruning_sparsity} needs --pruning-end-update: say by which "
