@@ -17,7 +17,7 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-STAGES := prepare train truncate $(if $(REFINE),refine) score report
+STAGES := $(strip prepare train truncate $(if $(REFINE),refine)) score report
 SCARCE := SETTINGS=recipes/scarce.sh WORK=work/scarce
 TRIALS := plain plain@2 plain-dropout-0.1@2 selfteach deep-supervision r-drop paper authors $(filter-out student-tokens-%,$(notdir $(basename $(wildcard recipes/study/*))))
 

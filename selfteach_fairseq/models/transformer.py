@@ -47,7 +47,7 @@ class TransformerSelfteachModel(TransformerModelBase):
         for name in FROM_EMBED_DIM:
             flat[name] = flat[name] or flat["decoder_embed_dim"]
         model = super().build_model(TransformerConfig.from_namespace(Namespace(**flat)), task)
-        if not flat["stock_update"]:
+        if not flat.get("stock_update"):  # older checkpoints have none
             replace_dropout(model)
         return model
 

@@ -96,8 +96,8 @@ def test_a_seed_draws_the_same_again():
     torch.testing.assert_close(masks(0.3, 1, (3, 5, 7)), first)
 
 
-@pytest.mark.parametrize("p", [0.0, 1e-6, 1.0])
-def test_a_rate_that_rounds_to_none_or_all_is_torchs(p):
+@pytest.mark.parametrize("p", [0.0, 1e-6, 1e-5, 1.0])
+def test_a_rate_far_from_its_step_is_torchs(p):
     x = torch.randn(SIZE)
     torch.manual_seed(1)
     found = WordDropout(p)(x)
