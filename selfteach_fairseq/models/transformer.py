@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from ..layers import SIDES, Layers
+from .attention import replace_attention
 from .config import FROM_EMBED_DIM, TransformerSelfteachConfig
 from .decoding import decode
 from .dropout import replace_dropout
@@ -49,6 +50,7 @@ class TransformerSelfteachModel(TransformerModelBase):
         model = super().build_model(TransformerConfig.from_namespace(Namespace(**flat)), task)
         if not flat.get("stock_update"):  # older checkpoints have none
             replace_dropout(model)
+            replace_attention(model)
         return model
 
     def __init__(self, cfg, encoder, decoder):
