@@ -35,7 +35,11 @@ class ShortAttention(MultiheadAttention):
         asks_more = need_weights or need_head_weights or before_softmax or incremental_state
         is_ours = self.training and query.device.type == "cpu" and query.dtype == torch.float32
         drops_none = self.dropout_module.p == 0
-        if key is None or asks_more or not (is_ours and drops_none) or len(key) > _MOST_KEYS:
+        if (
+            (key is None or len(key) > _MOST_KEYS or asks_more)
+            or not (is_ours and drops_none)
+            or _attends_to_nothing(attn_mask, key_padding_mask)
+        ):
             return super().forward(
                 query,
                 key,
@@ -51,6 +55,15 @@ class ShortAttention(MultiheadAttention):
         mask = _added(attn_mask, key_padding_mask, self.num_heads)
         projected = self.q_proj(query), self.k_proj(key), self.v_proj(value)
         return self.out_proj(_Attention.apply(*projected, mask, self.num_heads)), None
+
+
+def _attends_to_nothing(attn_mask, key_padding_mask):
+    """Whether a query may have no key at all: torch says zeros of it, and a softmax NaN."""
+    if key_padding_mask is None:
+        return False
+    if attn_mask is None:
+        return bool(key_padding_mask.all(dim=1).any())
+    return bool(key_padding_mask[:, 0].any())  # all that a causal mask leaves to the first query
 
 
 def _added(attn_mask, key_padding_mask, heads):

@@ -81,6 +81,18 @@ def test_what_is_not_ours_is_fairseqs_bit_for_bit(kind, settings, asked):
     torch.testing.assert_close((found, weights), (expected, of_stock), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_sentence_of_padding_alone_is_fairseqs_bit_for_bit(causal):
+    mask = padding(T)
+    mask[1, : 1 if causal else T] = True
+    asked = {"key_padding_mask": mask}
+    if causal:
+        asked["attn_mask"] = torch.full((T, T), float("-inf")).triu(1)
+    expected, found = (passed(module, "self", **asked)[0] for module in attentions("self"))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert found["output"].isfinite().all()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_evaluation_is_fairseqs_bit_for_bit(kind):
     stock, ours = (module.eval() for module in attentions(kind))
