@@ -1,4 +1,4 @@
-"""Attention of short sequences on a CPU, for training.
+"""Self-attention of short sequences on a CPU, for training.
 
 Shapes: B batch, T queries, S keys, C features, H heads, D = C / H.
 """
@@ -12,11 +12,10 @@ _MOST_KEYS = 128  # of more, the weights take much memory, and torch's own kerne
 
 
 class ShortAttention(MultiheadAttention):
-    """fairseq's attention; of short sequences on a CPU, in training, with products of its own.
+    """fairseq's self-attention; of short sequences on a CPU, in training, by products of its own.
 
-    torch's fused kernel takes several times as long as the products there, and fairseq's own for
-    the cross-attention copies each of its matrices. All that is asked for besides, and dropout of
-    the weights, is left to them.
+    torch's fused kernel, which fairseq takes, is up to several times as slow there. All that is
+    asked for besides, and dropout of the weights, is left to fairseq.
     """
 
     def forward(
@@ -32,7 +31,8 @@ class ShortAttention(MultiheadAttention):
         before_softmax: bool = False,
         need_head_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        asks_more = need_weights or need_head_weights or before_softmax or incremental_state
+        asks_more = need_weights or need_head_weights or before_softmax
+        asks_more = asks_more or incremental_state is not None
         is_ours = self.training and query.device.type == "cpu" and query.dtype == torch.float32
         drops_none = self.dropout_module.p == 0
         if (
@@ -119,15 +119,16 @@ def _joined(x, batch):
 
 
 def replace_attention(model: nn.Module) -> None:
-    """Makes a model's attentions ShortAttentions, with their parameters.
+    """Makes a model's self-attentions ShortAttentions, with their parameters.
 
-    Not those with quantisation noise, which fairseq's own paths apply, nor xformers' kernels.
+    Not those with quantisation noise, which fairseq's own paths apply, nor xformers' kernels. To
+    other attentions fairseq applies products already, which are as fast.
     """
     for module in model.modules():
-        if type(module) is MultiheadAttention and not module.use_xformers and _is_exact(module):
+        if type(module) is MultiheadAttention and module.self_attention and _is_exact(module):
             module.__class__ = ShortAttention
 
 
 def _is_exact(attention):
-    """Whether no noise is added to its weights, which fairseq does in hooks."""
-    return not attention.q_proj._forward_pre_hooks
+    """Whether neither a kernel of xformers nor noise, which fairseq adds in hooks, is asked for."""
+    return not attention.use_xformers and not attention.q_proj._forward_pre_hooks

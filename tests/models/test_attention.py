@@ -11,6 +11,7 @@ from selfteach_fairseq.models.attention import ShortAttention, replace_attention
 
 B, T, S, C, H = 3, 5, 7, 12, 2
 KINDS = {"self": {"self_attention": True}, "cross": {"encoder_decoder_attention": True}}
+OURS = {"self": ShortAttention, "cross": MultiheadAttention}
 PLAIN = {"criterion": "label_smoothed_cross_entropy"}
 
 
@@ -22,7 +23,7 @@ def attentions(kind, **settings):
         torch.nn.init.normal_(bias)
     ours = copy.deepcopy(stock)
     replace_attention(ours)
-    assert type(ours) is ShortAttention
+    assert type(ours) is OURS[kind]
     return stock, ours
 
 
@@ -48,18 +49,18 @@ def padding(length):
 
 
 @pytest.mark.parametrize("padded", [False, True])
-@pytest.mark.parametrize("kind, causal", [("self", False), ("self", True), ("cross", False)])
-def test_values_and_gradients_are_fairseqs(kind, causal, padded):
+@pytest.mark.parametrize("causal", [False, True])
+def test_values_and_gradients_are_fairseqs(causal, padded):
     asked = {}
     if padded:  # on the right only, if a query may attend to nothing behind it
-        asked["key_padding_mask"] = padding(T if kind == "self" else S)
+        asked["key_padding_mask"] = padding(T)
         if causal:
             asked["key_padding_mask"][1] = False
     if causal:
         asked["attn_mask"] = torch.full((T, T), float("-inf")).triu(1)
-    stock, ours = attentions(kind)
-    expected, _ = passed(stock, kind, **asked)
-    found, weights = passed(ours, kind, **asked)
+    stock, ours = attentions("self")
+    expected, _ = passed(stock, "self", **asked)
+    found, weights = passed(ours, "self", **asked)
     assert weights is None and not torch.equal(found["output"], expected["output"])
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-5, msg=name)
@@ -79,6 +80,16 @@ def test_what_is_not_ours_is_fairseqs_bit_for_bit(kind, settings, asked):
     stock, ours = attentions(kind, **settings)
     (expected, of_stock), (found, weights) = (passed(m, kind, **asked) for m in (stock, ours))
     torch.testing.assert_close((found, weights), (expected, of_stock), rtol=0, atol=0)
+
+
+def test_a_step_that_keeps_its_keys_is_fairseqs():
+    """The state of a search is an empty dictionary at first."""
+    stock, ours = attentions("self")
+    states = {}, {}
+    expected, _ = passed(stock, "self", incremental_state=states[0])
+    found, _ = passed(ours, "self", incremental_state=states[1])
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert states[0] and states[0].keys() == states[1].keys()
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -125,6 +136,6 @@ def kinds(*flags):
 
 
 def test_models_have_it_unless_their_weights_are_noisy():
-    assert kinds() == {ShortAttention}
+    assert kinds() == {ShortAttention, MultiheadAttention}  # for self- and cross-attention
     assert kinds("--stock-update") == {MultiheadAttention}
     assert kinds("--quant-noise-pq", 0.1, "--quant-noise-pq-block-size", 4) == {MultiheadAttention}
