@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from fairseq.logging import metrics
+from agreement import assert_learns_as_fairseqs, assert_validates_as_fairseqs
 from reference import (
     log_probabilities,
     reference_adaptive_alpha,
@@ -12,12 +12,10 @@ from reference import (
 from tiny import PAD, batch, build, distance, settings, step, task, trainer
 
 from selfteach_fairseq.criterions.intra_distillation import (
-    IntraDistillationCriterion,
     x_divergence,
 )
 
 INTRA = {"criterion": "intra_distillation"}
-PLAIN = {"criterion": "label_smoothed_cross_entropy"}
 UPDATES = ("--max-update", 100)
 CONSTANT = ("--intra-schedule", "constant")
 
@@ -111,25 +109,12 @@ def test_a_weight_of_at_most_one_is_constant_on_stock_models_too():
 @pytest.mark.parametrize("extra", [(), ("--ignore-prefix-size", 2, "--sentence-avg")])
 def test_without_dropout_it_is_fairseqs_criterion(extra):
     """All passes are one then, so there is nothing between them."""
-    extra = (*extra, "--report-accuracy")
-    loss, logged, found = step(*build(*extra, *CONSTANT, **INTRA), batch())
-    expected_loss, expected_logged, expected = step(*build(*extra, **PLAIN), batch())
+    logged = assert_learns_as_fairseqs(CONSTANT, (*extra, "--report-accuracy"), **INTRA)
     assert abs(logged["kl"].item()) < 1e-5
-    torch.testing.assert_close(loss, expected_loss)
-    assert distance(found, expected) < 1e-5
-    for key in expected_logged:
-        assert float(logged[key]) == pytest.approx(float(expected_logged[key]), rel=1e-6), key
 
 
 def test_validation_is_one_pass_of_fairseqs_criterion():
-    model, criterion = build("--dropout", 0.3, *CONSTANT, **INTRA)
-    expected_model, expected = build("--dropout", 0.3, **PLAIN)
-    with torch.no_grad():
-        loss, _, logged = criterion(model.eval(), batch())
-        assert loss == expected(expected_model.eval(), batch())[0] and "kl" not in logged
-    with metrics.aggregate(new_root=True) as aggregate:
-        IntraDistillationCriterion.reduce_metrics([logged])
-    assert set(aggregate.get_smoothed_values()) == {"loss", "nll_loss", "ppl"}
+    assert_validates_as_fairseqs(CONSTANT, **INTRA)
 
 
 OPTIONS = [

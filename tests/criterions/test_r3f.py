@@ -2,14 +2,11 @@
 
 import pytest
 import torch
-from fairseq.logging import metrics
+from agreement import assert_learns_as_fairseqs, assert_validates_as_fairseqs
 from reference import reference_r3f
 from tiny import PAD, batch, build, distance, settings, step, task, trainer
 
-from selfteach_fairseq.criterions.r3f import R3FCriterion
-
 R3F = {"criterion": "r3f_translation"}
-PLAIN = {"criterion": "label_smoothed_cross_entropy"}
 NOISY = ("--r3f-eps", 0.5)  # so that there is something between the passes
 # One embedding for all: noise on it would reach the decoder and the projection as well.
 SHARED = ("--share-all-embeddings",)
@@ -77,23 +74,11 @@ def test_more_padding_changes_nothing():
 
 def test_without_a_weight_it_is_fairseqs_criterion():
     flags = ("--report-accuracy", "--ignore-prefix-size", 2, "--sentence-avg")
-    loss, logged, found = step(*build(*flags, *NOISY, "--r3f-lambda", 0, **R3F), batch())
-    expected_loss, expected_logged, expected = step(*build(*flags, **PLAIN), batch())
-    torch.testing.assert_close(loss, expected_loss)
-    assert distance(found, expected) < 1e-5
-    for key in expected_logged:
-        assert float(logged[key]) == pytest.approx(float(expected_logged[key]), rel=1e-6), key
+    assert_learns_as_fairseqs((*NOISY, "--r3f-lambda", 0), flags, **R3F)
 
 
 def test_validation_is_one_clean_pass_of_fairseqs_criterion():
-    model, criterion = build("--dropout", 0.3, *NOISY, **R3F)
-    expected_model, expected = build("--dropout", 0.3, **PLAIN)
-    with torch.no_grad():
-        loss, _, logged = criterion(model.eval(), batch())
-        assert loss == expected(expected_model.eval(), batch())[0] and "kl" not in logged
-    with metrics.aggregate(new_root=True) as aggregate:
-        R3FCriterion.reduce_metrics([logged])
-    assert set(aggregate.get_smoothed_values()) == {"loss", "nll_loss", "ppl"}
+    assert_validates_as_fairseqs(NOISY, **R3F)
 
 
 @pytest.mark.parametrize(

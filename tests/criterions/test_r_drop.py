@@ -2,14 +2,11 @@
 
 import pytest
 import torch
-from fairseq.logging import metrics
+from agreement import assert_learns_as_fairseqs, assert_validates_as_fairseqs
 from reference import kl, log_probabilities, smoothed_cross_entropy
 from tiny import PAD, batch, build, distance, settings, step, task, trainer
 
-from selfteach_fairseq.criterions.r_drop import RDropCriterion
-
 R_DROP = {"arch": "transformer_iwslt_de_en", "criterion": "r_drop"}
-PLAIN = {**R_DROP, "criterion": "label_smoothed_cross_entropy"}
 
 
 @pytest.mark.parametrize("alpha", [0.0, 5.0])
@@ -42,25 +39,12 @@ def test_it_is_the_formula(alpha):
 @pytest.mark.parametrize("extra", [(), ("--ignore-prefix-size", 2, "--sentence-avg")])
 def test_without_dropout_it_is_fairseqs_criterion(extra):
     """Both passes are one then, so there is nothing between them."""
-    extra = (*extra, "--report-accuracy")
-    loss, logged, found = step(*build(*extra, **R_DROP), batch())
-    expected_loss, expected_logged, expected = step(*build(*extra, **PLAIN), batch())
+    logged = assert_learns_as_fairseqs((), (*extra, "--report-accuracy"), **R_DROP)
     assert abs(logged["kl"].item()) < 1e-5
-    torch.testing.assert_close(loss, expected_loss)
-    assert distance(found, expected) < 1e-5
-    for key in expected_logged:
-        assert float(logged[key]) == pytest.approx(float(expected_logged[key]), rel=1e-6), key
 
 
 def test_validation_is_fairseqs_criterion():
-    model, criterion = build("--dropout", 0.3, **R_DROP)
-    expected_model, expected = build("--dropout", 0.3, **PLAIN)
-    with torch.no_grad():
-        loss, _, logged = criterion(model.eval(), batch())
-        assert loss == expected(expected_model.eval(), batch())[0] and "kl" not in logged
-    with metrics.aggregate(new_root=True) as aggregate:
-        RDropCriterion.reduce_metrics([logged])
-    assert set(aggregate.get_smoothed_values()) == {"loss", "nll_loss", "ppl"}
+    assert_validates_as_fairseqs((), **R_DROP)
 
 
 def test_alpha_changes_the_gradients():
