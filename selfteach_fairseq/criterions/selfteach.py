@@ -21,9 +21,10 @@ from ..layers import Layers, layers_of_metric
 from ..models.config import of_model
 from ..models.family import Taught
 from .checks import check, students_of
-from .losses import Objective, Teaching, self_teaching_loss
+from .losses import Teaching, self_teaching_loss
 from .sampling import draw_students, draw_tokens
 from .teacher import Teacher, TeacherConfig
+from .terms import Objective
 
 _Divergence: Any = ChoiceEnum(["kl", "symmetric"])
 _KlGradient: Any = ChoiceEnum(["student", "both"])
@@ -92,13 +93,14 @@ class SelfteachCriterionConfig(TeacherConfig):
     decoder_layerdrop: Any = of_model("decoder_layerdrop")
     adaptive_softmax_cutoff: Any = of_model("adaptive_softmax_cutoff")
     quant_noise_scalar: Any = of_model("quant_noise_scalar")
+    stock_update: Any = of_model("stock_update")
     ddp_backend: str = II("distributed_training.ddp_backend")
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
 
 @register_criterion("label_smoothed_ce_selfteach", dataclass=SelfteachCriterionConfig)
 class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
-    """CE(full) + alpha * D(full, student) + student_ce * CE(student), see losses.Objective.
+    """CE(full) + alpha * D(full, student) + student_ce * CE(student), see terms.Objective.
 
     With a teacher, every CE is in part a divergence from it, see losses.Teaching.
 
@@ -154,6 +156,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
             self._teaching(rows, sample, model),
             shares,
             self.report_accuracy,
+            stock=bool(self.cfg.stock_update),
         )
         sample_size = target.size(0) if self.sentence_avg else sample["ntokens"]
         logging_output = {

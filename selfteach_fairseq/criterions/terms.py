@@ -4,10 +4,29 @@ Shapes: n tokens, V types. Tensors (n, V) are written in place, for allocating t
 filling them.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised: the paper's formula (section 3.1) and the variants of its authors' code.
+
+    `CE(full) + alpha * D(full, student) + student_ce * CE(student)`, the means over the students,
+    where D is `kl`: KL(full || student), or `symmetric`: KL(full || student) + KL(student || full).
+    `kl_gradient` says which side D moves: the `student`, or `both`. `kl_temperature` T divides
+    the logits within D and multiplies D by T^2.
+    """
+
+    label_smoothing: float = 0.0
+    alpha: float = 1.0
+    student_ce: float = 1.0
+    divergence: str = "kl"
+    kl_gradient: str = "both"
+    kl_temperature: float = 1.0
 
 
 class Softmax(NamedTuple):

@@ -10,7 +10,8 @@ from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_l
 from reference import reference_loss, reference_student_logits
 from tiny import batch, build
 
-from selfteach_fairseq.criterions.losses import Objective, Teaching, self_teaching_loss
+from selfteach_fairseq.criterions.losses import Teaching, self_teaching_loss
+from selfteach_fairseq.criterions.terms import Objective
 from selfteach_fairseq.layers import Layers
 
 DEFAULT = Objective(label_smoothing=0.1, alpha=0.7, student_ce=0.4)
@@ -45,7 +46,8 @@ def compute(models, weight, target, objective, chunk_tokens=None, scale=1.0, **b
     return losses, grads
 
 
-def expect(models, weight, target, objective, scale=1.0, teaching=None, shares=None):
+def expect(models, weight, target, objective, scale=1.0, teaching=None, shares=None, stock=False):
+    """What `compute` has to find, stock or not."""
     models = [model.detach().double().requires_grad_() for model in models]
     weight = weight.detach().double().requires_grad_()
     full, *students = [model @ weight.t() for model in models]
@@ -176,9 +178,10 @@ def test_weights_that_are_zero(alpha, student_ce):
 SHAPES = [(1, 1, 2), (1, 24, 101), (7, 24, 12), (33, 8, 13), (33, 13, 101)]
 
 
+@pytest.mark.parametrize("stock", [False, True])
 @pytest.mark.parametrize("tokens, features, types", SHAPES)
-def test_odd_shapes(tokens, features, types):
-    assert_parity(*draw(tokens, features, types, students=2), DEFAULT)
+def test_odd_shapes(tokens, features, types, stock):
+    assert_parity(*draw(tokens, features, types, students=2), DEFAULT, stock=stock)
 
 
 @pytest.mark.parametrize("tokens, features, types", SHAPES)

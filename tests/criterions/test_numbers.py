@@ -12,7 +12,8 @@ from fairseq.optim.fp16_optimizer import FP16Optimizer
 from reference import reference_loss
 from tiny import PAD, batch, build, settings, trainer
 
-from selfteach_fairseq.criterions.losses import Objective, self_teaching_loss
+from selfteach_fairseq.criterions.losses import self_teaching_loss
+from selfteach_fairseq.criterions.terms import Objective
 
 STUDENT = ("--student-layers", "2x1")
 OFF = (*STUDENT, "--alpha", 0, "--student-ce", 0)

@@ -9,7 +9,8 @@ from conftest import ROOT, run, selfteach, train_command
 from reference import layer_zeros, reference_loss
 from tiny import batch, build
 
-from selfteach_fairseq.criterions.losses import Objective, self_teaching_loss
+from selfteach_fairseq.criterions.losses import self_teaching_loss
+from selfteach_fairseq.criterions.terms import Objective
 from selfteach_fairseq.importance.importance import part_importance
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
