@@ -1,6 +1,6 @@
 """What an update costs against stock fairseq's, by real fairseq-train commands on real text.
 
-    python benchmarks/stock.py work/bench/data-3000 work/bench/data-10000
+    python benchmarks/stock.py work/bench/data-10000 work/bench/data-3000
 
 Every measurement is a process of its own, and a round has one of every variant. All read the same
 batches in the same order, under the same environment. What one thread takes is measured on all
@@ -232,7 +232,12 @@ def _cell(values):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data", type=Path, nargs="+", help="folders of fairseq-preprocess, by V")
+    parser.add_argument(
+        "data",
+        type=Path,
+        nargs="+",
+        help="folders of fairseq-preprocess, of 10,000 and of 3,000 types",
+    )
     parser.add_argument("--out", type=Path, default=Path("work/bench/stock.csv"))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()

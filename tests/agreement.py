@@ -1,4 +1,4 @@
-"""Where criteria of several passes are fairseq's own: without a divergence, and in validation."""
+"""What several criteria have in common."""
 
 import pytest
 import torch
@@ -28,3 +28,14 @@ def assert_validates_as_fairseqs(ours, **choices):
     with metrics.aggregate(new_root=True) as aggregate:
         type(criterion).reduce_metrics([logged])
     assert set(aggregate.get_smoothed_values()) == {"loss", "nll_loss", "ppl"}
+
+
+def assert_the_teacher_is_left_as_it_is(model, criterion):
+    held = criterion.teacher.model
+    before = {name: tensor.clone() for name, tensor in held.state_dict().items()}
+    criterion.train()
+    assert distance(step(model, criterion, batch())[2], step(model, criterion, batch())[2]) == 0
+    assert not held.training and all(p.grad is None for p in held.parameters())
+    assert all(torch.equal(tensor, before[n]) for n, tensor in held.state_dict().items())
+    # It is in no state_dict, and no optimizer's or wrapper's business.
+    assert not list(criterion.parameters()) and not criterion.state_dict()
