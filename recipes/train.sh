@@ -26,7 +26,7 @@ list=$(runs name system seed teacher data needs schedule encoder decoder budget 
 while IFS="|" read -r name system seed teacher data needs schedule encoder decoder budget words <&3
 do
     if [[ $teacher ]] && (( ${NNODES:-1} == 1 )); then
-        "$recipes/distil.sh" "$corpus" METHOD="$system" SEEDS="$seed"
+        "$recipes/distil.sh" "$corpus" METHOD="$system" SEEDS="$seed" REFINE=
     fi
     if [[ $schedule ]]; then
         trainer=(selfteach gradual "$work/data" --save-dir "$work/$name" --schedule "$schedule"

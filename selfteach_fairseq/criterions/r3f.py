@@ -61,7 +61,7 @@ class R3FCriterion(PassesCriterion):
 
     def in_training(self, model: Any, sample: dict[str, Any]) -> tuple[Tensor, int, dict[str, Any]]:
         inputs = stacked(sample["net_input"], 2)
-        clean = model.encoder.embed_tokens(sample["net_input"]["src_tokens"])
+        clean = model.source_embeddings(sample["net_input"]["src_tokens"])
         embeddings = torch.cat([clean, clean + self._drawn(clean)])
         logits, *_ = model(**inputs, token_embeddings=embeddings)
         log_probs, target = self.get_lprobs_and_target(model, (logits,), sample)

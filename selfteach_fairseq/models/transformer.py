@@ -67,6 +67,10 @@ class TransformerSelfteachModel(TransformerModelBase):
         """All of its Layers."""
         return Layers.first(len(self.encoder.layers), len(self.decoder.layers))
 
+    def source_embeddings(self, src_tokens: Tensor) -> Tensor:
+        """What the encoder looks up for source tokens (B, S), and forward() takes: (B, S, C)."""
+        return self.encoder.embed_tokens(src_tokens)
+
     def student(self, layers: Layers | str | int, decoder_layers: int | None = None) -> nn.Module:
         """A sub-model, as a stock fairseq Transformer.
 

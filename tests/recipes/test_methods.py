@@ -313,6 +313,14 @@ def test_what_was_cut_out_is_trained_on_and_scored_beside_it(comparison):
     assert "tuned/selfteach+r3f-seed1-2.json" in test
 
 
+def test_what_learns_from_a_teacher_is_trained_on_too(comparison):
+    """A teacher is made for one method, which alone may have no model of REFINE_DEPTHS."""
+    settings = {"LAYERS": "4", "STUDENTS": "2", "REFINE": "r3f", "REFINE_UPDATES": "40"}
+    _, calls = comparison.run(script="run.sh", METHOD="plain word-kd@3", SEEDS="3", **settings)
+    trained = [after(call, "--save-dir") for call in of(calls, "fairseq-train")]
+    assert trained == ["plain-seed3", "word-kd@3-seed3", "plain+r3f-seed3-2"]
+
+
 def test_the_stage_alone_refines_the_smallest_student_in_all_ways(comparison):
     comparison.run(script="run.sh", METHOD="selfteach")
     _, calls = comparison.run(script="refine.sh", METHOD="selfteach")
