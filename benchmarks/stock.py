@@ -1,10 +1,12 @@
 """What an update costs against stock fairseq's, by real fairseq-train commands on real text.
 
-    python benchmarks/stock.py work/bench/data-10000 work/bench/data-3000
+    TYPES=10000 WORK=work/types-10000 recipes/run.sh multi30k-de prepare
+    TYPES=3000 WORK=work/types-3000 recipes/run.sh multi30k-de prepare
+    python benchmarks/stock.py work/types-10000/data work/types-3000/data
 
 Every measurement is a process of its own, and a round has one of every variant. All read the same
-batches in the same order, under the same environment. What one thread takes is measured on all
-processors at once, a round on each. A row is kept as soon as it is there: a second call goes on.
+batches in the same order, under the same environment. With fewer threads than processors rounds
+run beside each other. A row is kept as soon as it is there: a second call goes on.
 """
 
 import argparse
@@ -101,24 +103,37 @@ class Rows:
         self.path, self.lock = path, Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         self.found = read(path) if path.exists() else []
-        self.machine = {
+        self.of = {
+            "code": _code(),
             "hardware": hardware().rpartition(",")[0],
             **{package: importlib.metadata.version(package) for package in ("torch", "ve-fairseq")},
             "python": platform.python_version(),
-            "date": datetime.date.today().isoformat(),
         }
+        if not all(self.of.items() <= row.items() for row in self.found):
+            raise SystemExit(f"{path} has rows of other code or of another machine: move it away")
 
     def has(self, **wanted: object) -> bool:
         wanted = {name: str(value) for name, value in wanted.items()}
         return any(wanted.items() <= row.items() for row in self.found)
 
     def add(self, **row: object) -> None:
-        row = {**row, **self.machine}
+        row = {**row, **self.of, "date": datetime.date.today().isoformat()}
         with self.lock, self.path.open("a", newline="") as file:
             writer = csv.DictWriter(file, row)
             if not file.tell():
                 writer.writeheader()
             writer.writerow(row)
+
+
+def _code():
+    """git's name for the package as it is committed."""
+    command = ["git", "-C", ROOT, "rev-parse", "HEAD:selfteach_fairseq"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def types_of(data: Path) -> int:
+    """How many types the dictionary of a data folder has, without fairseq's own."""
+    return len(min(data.glob("dict.*.txt")).read_text().splitlines())
 
 
 def read(path: Path) -> list[dict[str, str]]:

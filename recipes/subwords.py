@@ -15,7 +15,7 @@ from pathlib import Path
 import sentencepiece
 
 SPLITS = ("train", "valid", "test")
-SPECIAL = 3  # sentencepiece's <unk>, <s> and </s>, which fairseq adds itself
+SPECIAL = 3  # sentencepiece's <unk>, <s> and </s>, which fairseq adds itself, and <pad>
 # sentencepiece's. All but the first change the text for good: joiners, ligatures, fractions, ...
 NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
 SPACE = "\u2581"  # sentencepiece's character for it
@@ -26,7 +26,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("languages", nargs=2)
-    parser.add_argument("--types", type=int, required=True, help="size of the joint vocabulary")
+    parser.add_argument(
+        "--types",
+        type=int,
+        required=True,
+        help="size of the joint vocabulary, with fairseq's four special types",
+    )
     parser.add_argument("--normalization", choices=NORMALIZATIONS, default=NORMALIZATIONS[0])
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -46,13 +51,13 @@ def main():
 
 
 def build(corpus, languages, types, normalization, out):
-    """Write the model, the dictionary and the splits to out; returns the number of types."""
+    """Write the model, the dictionary and the splits to out; returns the number of pieces."""
     model = out / "spm.model"
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=chain(*(sentences(corpus / f"train.{x}") for x in languages)),
             model_prefix=str(model.with_suffix("")),
-            vocab_size=types,
+            vocab_size=types - 1,  # <pad> is fairseq's alone
             character_coverage=1.0,
             normalization_rule_name=normalization,
             minloglevel=2,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import CheckpointError
+from ..layers import SIDES
 
 
 @dataclass
@@ -79,6 +80,7 @@ def _load(path: Path | str, task: FairseqTask) -> nn.Module:
     except CheckpointError as error:
         raise ValueError(f"--teacher {error}") from None
     settings = checkpoint.settings
+    _check_positions(path, settings, task)
     if settings.get("quant_noise_scalar"):
         raise ValueError(
             f"--teacher {path}: was trained with --quant-noise-scalar, and computes with quantised "
@@ -103,6 +105,18 @@ def _load(path: Path | str, task: FairseqTask) -> nn.Module:
             )
     # Not by the task, whose build_model() would also take it for the one to validate with BLEU.
     return checkpoint.build(task).eval().requires_grad_(False)
+
+
+def _check_positions(path, settings, task):
+    """Learned positions end, and a longer sentence would end the training in its midst."""
+    limits = zip(SIDES, ("source", "target"), task.max_positions(), strict=True)
+    for side, text, limit in limits:
+        learned = settings.get(f"max_{text}_positions") or limit
+        if settings.get(f"{side}_learned_pos") and learned < limit:
+            raise ValueError(
+                f"--teacher {path}: has learned {learned} {text} positions, and this training "
+                f"reads up to {limit}: add --max-{text}-positions {learned}"
+            )
 
 
 def _merged(task):

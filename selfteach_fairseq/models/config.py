@@ -39,8 +39,8 @@ def _flat_fields():
 _STOCK_UPDATE = field(
     default=False,
     metadata={
-        "help": "compute updates as fairseq does, number for number: with torch's dropout on CPUs, "
-        "too, and with fairseq's own Adam for adam_fused"
+        "help": "compute updates number for number as before they were made cheaper: with torch's "
+        "dropout, fairseq's attention and its own Adam for adam_fused"
     },
 )
 # Those that stock models do not have.

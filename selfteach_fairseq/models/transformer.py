@@ -75,7 +75,8 @@ class TransformerSelfteachModel(TransformerModelBase):
         """A sub-model, as a stock fairseq Transformer.
 
         It shares every module with this model: training one trains the other, and train() and
-        eval() reach both. Its state_dict() is that of the truncated checkpoint.
+        eval() reach both. Its state_dict() is that of the truncated checkpoint. TorchScript takes
+        the latter, and this one only of a model with --stock-update.
 
         Args:
             layers: Layers, or how they are written ("6x3"); with `decoder_layers` a number, of

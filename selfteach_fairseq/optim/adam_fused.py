@@ -55,7 +55,10 @@ class _Adam(Adam):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
-        loss = None if closure is None else closure()
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             by_age = defaultdict(list)  # a parameter without a gradient is not stepped
             for parameter in group["params"]:
@@ -75,7 +78,13 @@ class _Adam(Adam):
         beta1, beta2 = group["betas"]
         adamw(
             parameters,
-            [parameter.grad for parameter in parameters],
+            # The kernel takes all of a parameter's tensors to be laid out alike.
+            [
+                torch.empty_like(parameter).copy_(parameter.grad)
+                if parameter.grad.stride() != parameter.stride()
+                else parameter.grad
+                for parameter in parameters
+            ],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],

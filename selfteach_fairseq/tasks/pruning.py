@@ -35,12 +35,8 @@ class Schedule(NamedTuple):
                 "must be above the start, and that not negative"
             )
 
-    def prunes_after(self, updates: int) -> bool:
-        is_due = (updates - self.start) % self.interval == 0
-        return self.start < updates <= self.end and (is_due or updates == self.end)
-
     def sparsity_after(self, updates: int) -> float:
-        """The share of zeros since the last pruning."""
+        """The share of zeros, which rises at each interval and at the end."""
         if updates >= self.end:
             return self.sparsity
         last = max(self.start, updates - (updates - self.start) % self.interval)
@@ -54,7 +50,8 @@ def pruning(
 ) -> Iterator[None]:
     """Around the optimizer's step, by which there have been so many `updates`.
 
-    Momentum, and the gradient, would bring pruned weights back: they are set to zero again.
+    Momentum, and the gradient, would bring pruned weights back: they are set to zero again. Pruned
+    is whatever has fewer zeros than the schedule says, also what a run goes on from.
 
     Raises: ValueError if the model has no layers' matrices.
     """
@@ -70,8 +67,11 @@ def pruning(
     yield
     for weight, is_zero in zip(weights, zeros, strict=False):
         weight.masked_fill_(is_zero, 0)
-    if schedule.prunes_after(updates):
-        prune(weights, schedule.sparsity_after(updates))
+    wanted = schedule.sparsity_after(updates)
+    if sum(int(is_zero.sum()) for is_zero in zeros) < round(
+        wanted * sum(map(Tensor.numel, weights))
+    ):
+        prune(weights, wanted)
     for matrix, weight in zip(matrices, weights, strict=True):
         if matrix in copies:
             matrix.data.copy_(weight)

@@ -215,12 +215,18 @@ def test_an_option_without_a_teacher_is_refused(name):
 TEACHERS = {
     "adaptive softmax": (("--adaptive-softmax-cutoff", 9), "decoder.adaptive_softmax"),
     "quantised": (("--quant-noise-scalar", 0.5), "--quant-noise-scalar.*: choose one without"),
+    "of short sentences": (
+        ("--decoder-learned-pos", "--max-target-positions", 99),
+        "has learned 99 target positions, and this training reads up to 1024: add --max-target-",
+    ),
 }
 
 
 @pytest.mark.parametrize("flags, message", TEACHERS.values(), ids=TEACHERS)
 @pytest.mark.parametrize("criterion", ["label_smoothed_ce_selfteach", "word_level_distillation"])
-def test_a_teacher_without_a_plain_projection_is_refused(tmp_path, criterion, flags, message):
+def test_a_teacher_that_cannot_serve_is_refused(
+    tmp_path, criterion, flags, message
+):
     path = saved(tmp_path, *flags)[1]
     with pytest.raises(ValueError, match=rf"^--teacher {path}: .*{message}"):
         build("--teacher", path, criterion=criterion)

@@ -42,6 +42,36 @@ def test_its_steps_are_those_of_fairseqs_adam(settings):
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=3e-7)
 
 
+def _transposed(gradient):
+    """The same numbers, column by column."""
+    return gradient.t().contiguous().t()
+
+
+@pytest.mark.parametrize("kind", [Adam, _Adam])
+def test_a_gradient_in_another_layout(kind):
+    parameters = [torch.nn.Parameter(torch.ones(3, 4)) for _ in range(2)]
+    gradients = torch.arange(36.0).view(3, 3, 4)
+    for parameter, of in zip(parameters, (torch.clone, _transposed), strict=True):
+        optimizer = kind([parameter], lr=0.1)
+        for gradient in gradients:
+            parameter.grad = of(gradient)
+            optimizer.step()
+    assert torch.equal(*parameters)
+
+
+@pytest.mark.parametrize("kind", [Adam, _Adam])
+def test_a_closure_computes_the_gradients(kind):
+    parameter = torch.nn.Parameter(torch.ones(3))
+
+    def closure():
+        loss = parameter.square().sum()
+        loss.backward()
+        return loss
+
+    assert kind([parameter], lr=0.1).step(closure) == 3
+    assert (parameter < 1).all()
+
+
 def test_a_parameter_without_a_gradient_waits():
     """Its age, by which its moments are corrected, is then another than the others'."""
 

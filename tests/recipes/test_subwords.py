@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from conftest import ROOT, make_text
+from fairseq.data import Dictionary
 
 LONG = " ".join(f"w{i}" for i in range(1500))
 
@@ -18,7 +19,7 @@ def subwords(folder, *flags, **options):
 
 
 def full_disk():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,12 @@ def test_what_does_not_come_back_is_counted(tmp_path, normalization, changed):
     assert f"test.en: {changed} lines come back changed: " in result.stdout, result.stderr
     assert result.stdout.count("come back") == (1 if normalization == "identity" else 2)
     assert (tmp_path / "pieces/test.en").read_text().count("\n") == 26
+
+
+def test_the_dictionary_is_as_large_as_asked_for(tmp_path):
+    make_text(tmp_path)
+    assert subwords(tmp_path).returncode == 0
+    assert len(Dictionary.load(str(tmp_path / "pieces/dict.txt"))) == 36
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ def test_the_schedule_is_the_reference(numbers):
     for updates in range(30):
         found = schedule.sparsity_after(updates)
         assert found == pytest.approx(scheduled_sparsity(updates, **schedule._asdict()))
-        assert found == previous or schedule.prunes_after(updates)
+        is_due = (updates - schedule.start) % schedule.interval == 0 or updates == schedule.end
+        assert found == previous or is_due
         previous = found
     assert previous == schedule.sparsity
 
@@ -86,6 +87,19 @@ def test_what_adam_would_bring_back_stays_zero(pull, optimizer_step):
         assert left == zeros
     else:
         assert left < 0.05 * zeros  # those of units that were never active
+
+
+@pytest.mark.parametrize("update", [4, 50])
+def test_what_a_run_goes_on_from_is_pruned_at_once(update):
+    """A model that has never been pruned, between two prunings and after the last one."""
+    model, criterion = build("--student-layers", "2x1")
+    flags = ("--optimizer", "adam", "--lr", "0.01")
+    optimizer = optim.build_optimizer(settings(*flags).optimizer, [*model.parameters()])
+    step(model, criterion, batch())
+    task(end=20, interval=10).optimizer_step(optimizer, model, 9 + update)
+    zeros, weights = layer_zeros(model.state_dict())
+    share = scheduled_sparsity(10 + update, sparsity=0.5, start=0, end=20, interval=10)
+    assert zeros == round(share * weights) > 0
 
 
 def test_before_the_start_a_zero_is_a_weight_as_others():
