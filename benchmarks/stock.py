@@ -26,6 +26,8 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
+from fairseq.data import Dictionary
+
 from selfteach_fairseq.evaluation.score import hardware
 
 ROOT = Path(__file__).parent.parent
@@ -132,8 +134,8 @@ def _code():
 
 
 def types_of(data: Path) -> int:
-    """How many types the dictionary of a data folder has, without fairseq's own."""
-    return len(min(data.glob("dict.*.txt")).read_text().splitlines())
+    """The size of a data folder's vocabulary."""
+    return len(Dictionary.load(str(min(data.glob("dict.*.txt")))))
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -181,6 +183,8 @@ def measure(
 def measure_round(rows: Rows, data: Path, shape: Shape, threads: int, number: int) -> None:
     """A round of all variants."""
     row = {**shape._asdict(), "threads": threads, "round": number}
+    if all(rows.has(**row, variant=variant) for variant in VARIANTS):
+        return
     with tempfile.TemporaryDirectory() as folder:
         teacher = Path(folder, "checkpoint_last.pt")
         train(data, (*shape.flags(), *_STOCK, "--save-dir", folder, "--max-update", 1), threads)
@@ -247,33 +251,37 @@ def _cell(values):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "data",
-        type=Path,
-        nargs="+",
-        help="folders of fairseq-preprocess, of 10,000 and of 3,000 types",
-    )
+    parser.add_argument("data", type=Path, nargs="+", help="folders of fairseq-preprocess")
     parser.add_argument("--out", type=Path, default=Path("work/bench/stock.csv"))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
+    folders = {types_of(folder): folder for folder in arguments.data}
+    wanted = {shape.types for shape in SHAPES}
+    if not folders.keys() <= wanted:
+        found = ", ".join(f"{folder} has {types}" for types, folder in folders.items())
+        raise SystemExit(f"what is measured has {wanted} types, and {found}: see stock.py's head")
     rows = Rows(arguments.out)
     processors = sorted(os.sched_getaffinity(0))
     for threads in (2, 1):
         starts = range(0, len(processors) - threads + 1, threads)
         lanes = [processors[start : start + threads] for start in starts]
-        for shape in SHAPES:
-            data = arguments.data[[s.types for s in SHAPES[::2]].index(shape.types)]
-            with ThreadPoolExecutor(len(lanes)) as pool:
-                jobs = [
-                    pool.submit(
-                        *(measure, rows, data, shape, lane),
-                        range(first, arguments.rounds, len(lanes)),
-                    )
-                    for first, lane in enumerate(lanes)
-                ]
-                for job in jobs:
-                    job.result()
+        for shape in SHAPES if lanes else ():
+            if shape.types in folders:
+                share_out(rows, folders[shape.types], shape, lanes, arguments.rounds)
     print(report(read(arguments.out)))
+
+
+def share_out(
+    rows: Rows, data: Path, shape: Shape, lanes: Sequence[Sequence[int]], rounds: int
+) -> None:
+    """So many rounds, divided among lanes of processors."""
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        jobs = [
+            pool.submit(measure, rows, data, shape, lane, range(first, rounds, len(lanes)))
+            for first, lane in enumerate(lanes)
+        ]
+        for job in jobs:
+            job.result()
 
 
 if __name__ == "__main__":

@@ -63,12 +63,15 @@ def test_rounds_are_compared_one_by_one():
     assert "3x3" not in found
 
 
-def test_what_has_been_measured_is_not_measured_again(tmp_path):
+def test_what_has_been_measured_is_not_measured_again(tmp_path, monkeypatch):
     rows = stock.Rows(tmp_path / "stock.csv")
     row = {**SMALL._asdict(), "threads": 2, "round": 3, "variant": "6x3"}
     rows.add(**row, seconds="1.5", MB="600")
     again = stock.Rows(tmp_path / "stock.csv")
     assert again.has(**row) and not again.has(**{**row, "round": 4})
+    monkeypatch.setattr(stock, "hardware", lambda: "another machine, 1 thread")
+    with pytest.raises(SystemExit, match="has rows of other code or of another machine: move it"):
+        stock.Rows(tmp_path / "stock.csv")
 
 
 def test_a_round_has_its_processors_for_itself(tmp_path, monkeypatch):
@@ -85,6 +88,7 @@ def test_a_round_has_its_processors_for_itself(tmp_path, monkeypatch):
 
     monkeypatch.setattr(stock, "train", train)
     monkeypatch.setattr(stock, "SHAPES", [SMALL])
+    monkeypatch.setattr(stock, "types_of", lambda data: SMALL.types)
     monkeypatch.setattr(stock, "VARIANTS", {"stock": stock.VARIANTS["stock"]})
     monkeypatch.setattr(sys, "argv", ["stock.py", "data", "--out", str(tmp_path / "stock.csv")])
     whole = os.sched_getaffinity(0)

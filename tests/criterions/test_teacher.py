@@ -224,9 +224,7 @@ TEACHERS = {
 
 @pytest.mark.parametrize("flags, message", TEACHERS.values(), ids=TEACHERS)
 @pytest.mark.parametrize("criterion", ["label_smoothed_ce_selfteach", "word_level_distillation"])
-def test_a_teacher_that_cannot_serve_is_refused(
-    tmp_path, criterion, flags, message
-):
+def test_a_teacher_that_cannot_serve_is_refused(tmp_path, criterion, flags, message):
     path = saved(tmp_path, *flags)[1]
     with pytest.raises(ValueError, match=rf"^--teacher {path}: .*{message}"):
         build("--teacher", path, criterion=criterion)
