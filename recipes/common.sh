@@ -16,7 +16,7 @@ done
 source "$recipes/settings.sh" "${1:-}"
 source "$recipes/stages.sh"
 
-# runs [--cuts] COLUMN...: a line a training, or a line a model that is cut out of one, with these
+# runs [--cuts|--refinements|--scores] COLUMN...: a line a training, or as runs.py has it, with these
 # columns, to be read with IFS="|"; or all that is wrong with the settings.
 runs() { python "$recipes/runs.py" "$corpus" "$@"; }
 
