@@ -1,6 +1,8 @@
 """Where an update's time goes: the shares of torch's operators, on a CPU and on real text.
 
-python benchmarks/profiles.py work/bench/data-10000 --width 256 --threads 1
+    python benchmarks/profiles.py work/types-10000/data --width 256 --threads 1
+
+Its folders are those of stock.py.
 """
 
 import argparse

@@ -263,9 +263,11 @@ def main() -> None:
     rows = Rows(arguments.out)
     processors = sorted(os.sched_getaffinity(0))
     for threads in (2, 1):
+        if threads > len(processors):
+            continue
         starts = range(0, len(processors) - threads + 1, threads)
         lanes = [processors[start : start + threads] for start in starts]
-        for shape in SHAPES if lanes else ():
+        for shape in SHAPES:
             if shape.types in folders:
                 share_out(rows, folders[shape.types], shape, lanes, arguments.rounds)
     print(report(read(arguments.out)))

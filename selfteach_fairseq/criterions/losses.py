@@ -77,7 +77,7 @@ def self_teaching_loss(
         shares: by student, the share of the tokens that it has been given, by whose inverse its
             sums are multiplied; None: all tokens
         counts_correct: also count the tokens whose target is ranked first, of equals as the first
-        stock: align nothing in memory: with --stock-update, for products of other numbers
+        stock: align nothing in memory, which changes last digits: for --stock-update
 
     Returns: Losses
     """

@@ -33,9 +33,8 @@ def draw_tokens(present: Tensor, sentences: Tensor, update: int, share: float) -
     """
     starts = [_fraction(update, sentence) for sentence in sentences.tolist()]
     start = torch.tensor(starts, dtype=torch.float64, device=present.device).unsqueeze(1)
-    passed = (
-        present.cumsum(dim=1, dtype=torch.float64) * share + start
-    )  # a token is drawn where this passes an integer
+    # A token is drawn where this passes an integer.
+    passed = present.cumsum(dim=1, dtype=torch.float64) * share + start
     return present & (passed.floor() > (passed - share).floor())
 
 

@@ -67,10 +67,8 @@ def pruning(
     yield
     for weight, is_zero in zip(weights, zeros, strict=False):
         weight.masked_fill_(is_zero, 0)
-    wanted = schedule.sparsity_after(updates)
-    if sum(int(is_zero.sum()) for is_zero in zeros) < round(
-        wanted * sum(map(Tensor.numel, weights))
-    ):
+    wanted, count = schedule.sparsity_after(updates), sum(weight.numel() for weight in weights)
+    if sum(int(is_zero.sum()) for is_zero in zeros) < round(wanted * count):
         prune(weights, wanted)
     for matrix, weight in zip(matrices, weights, strict=True):
         if matrix in copies:
