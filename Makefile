@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 STAGES := $(strip prepare train truncate $(if $(REFINE),refine)) score report
 SCARCE := SETTINGS=recipes/scarce.sh WORK=work/scarce
-TRIALS := plain plain@2 plain-dropout-0.1@2 selfteach deep-supervision r-drop paper authors $(filter-out student-tokens-%,$(notdir $(basename $(wildcard recipes/study/*))))
+TRIALS := plain plain@2 plain-dropout-0.1@2 selfteach deep-supervision r-drop paper authors $(notdir $(basename $(wildcard recipes/study/*)))
 
 .PHONY: help demo demo-compare compare-scarce compare-multi30k study iwslt14 bitext bench test \
         test-slow lint clean

@@ -55,20 +55,14 @@ def reference_loss(
     teacher_logits=None,
     teacher_weight=0.0,
     teacher_temperature=1.0,
-    token_weights=None,
 ):
     """full_logits: (N, V); student_logits: a list of such; target: (N,); teacher_logits: (N, V).
-
-    token_weights: by student what each token counts, (N,): 0, or 1 / F if it is drawn with
-    probability F; by default 1.
 
     Returns: `loss`, differentiable; `nll`, `kl`, `student_nll` and `teacher_kl` as numbers; all
     summed over N.
     """
     students = len(student_logits)
     teacher_kl = 0.0
-    if token_weights is None:
-        token_weights = [[1] * len(target)] * students
     loss = full_logits.sum() * 0  # differentiable also where there is no token
     nll, kls, student_nlls = 0.0, [0.0] * students, [0.0] * students
     for n, y in enumerate(target.tolist()):
@@ -88,10 +82,9 @@ def reference_loss(
             distance = kl(p, q) if divergence == "kl" else kl(p, q) + kl(q, p)
             distance = distance * kl_temperature**2
             own, _ = supervised(student, logits[n], *settings)
-            counts = token_weights[s][n]
-            loss = loss + counts * (alpha * distance + student_ce * own) / students
-            kls[s] += counts * distance.item()
-            student_nlls[s] -= counts * student[y].item()
+            loss = loss + (alpha * distance + student_ce * own) / students
+            kls[s] += distance.item()
+            student_nlls[s] -= student[y].item()
     figures = {"nll": nll, "kl": kls, "student_nll": student_nlls, "teacher_kl": teacher_kl}
     return {"loss": loss, **figures}
 

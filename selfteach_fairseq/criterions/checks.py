@@ -108,13 +108,6 @@ def _check_students(cfg):
             f"--student-sampling {cfg.student_sampling}: choose 1 to {students}, the number of "
             "students in --student-layers"
         )
-    if not 0 < cfg.student_tokens <= 1:
-        raise ValueError(f"--student-tokens {cfg.student_tokens}: choose above 0, and 1 at most")
-    if cfg.student_tokens < 1 and (cfg.student_sampling or students) == 1:
-        raise ValueError(
-            f"--student-tokens {cfg.student_tokens} is for the second student of an update and "
-            "those after it, and here an update has one: leave it out"
-        )
 
 
 def _check_teacher(cfg):

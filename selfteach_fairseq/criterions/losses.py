@@ -59,7 +59,6 @@ def self_teaching_loss(
     objective: Objective,
     chunk_tokens: int | None = None,
     teaching: Teaching | None = None,
-    shares: Sequence[float] | None = None,
     counts_correct: bool = False,
     stock: bool = False,
 ) -> Losses:
@@ -67,15 +66,12 @@ def self_teaching_loss(
 
     Args:
         full: features of the full model, (N, C)
-        students: features of each student, S tensors (N, C); of a share of the tokens, those of
-            the first ones alone
+        students: features of each student, S tensors (N, C)
         weight: the output projection, (V, C)
         target: the types to predict, (N,), without padding
         objective: an Objective
         chunk_tokens: tokens projected at a time; None: as many as the memory budget holds
         teaching: what a teacher says of the tokens
-        shares: by student, the share of the tokens that it has been given, by whose inverse its
-            sums are multiplied; None: all tokens
         counts_correct: also count the tokens whose target is ranked first, of equals as the first
         stock: align nothing in memory, which changes last digits: for --stock-update
 
@@ -86,7 +82,6 @@ def self_teaching_loss(
         objective=objective,
         chunk_tokens=_chunk_tokens(weight) if chunk_tokens is None else chunk_tokens,
         teaching=teaching,
-        shares=[1.0] * len(students) if shares is None else shares,
         counts_correct=counts_correct,
         aligns=weight.device.type == "cpu" and not stock,
         wants_grad=torch.is_grad_enabled(),  # is always False inside Function.forward
@@ -106,7 +101,6 @@ class _Call(NamedTuple):
     objective: Objective
     chunk_tokens: int
     teaching: Teaching | None
-    shares: Sequence[float]
     counts_correct: bool
     aligns: bool
     wants_grad: bool
@@ -189,8 +183,7 @@ class _Chunk:
             self.sums.teacher_kl.add_(teacher_kl)
 
         for i, student in enumerate(students):
-            if n := len(student):
-                self._add_student(i, student, model.first(n), targets.first(n), grads[i + 1])
+            self._add_student(i, student, model, targets, grads[i + 1])
         if wants_grad:
             self._pull_back(grad_p, full, grads[0])
 
@@ -204,9 +197,8 @@ class _Chunk:
         return Targets(target, o.label_smoothing, teacher, teaching.weight, teaching.temperature)
 
     def _add_student(self, i, features, full, targets, grad):
-        """Adds the part of the rows that this student has of the chunk, the first ones."""
-        o, share, wants_grad = self.call.objective, self.call.shares[i], self.call.wants_grad
-        scale = 1 / (len(self.call.shares) * share)
+        o, wants_grad = self.call.objective, self.call.wants_grad
+        scale = 1 / len(self.sums.kl)
         n = len(features)
         zs, q, scratch = self.zs[:n], self.q[:n], self.scratch[:n]
         grad_p, grad_q = (self.grad_p[:n], self.grad_q[:n]) if wants_grad else (None, None)
@@ -222,8 +214,8 @@ class _Chunk:
             scratch=scratch,
         )
         self.sums.loss.add_(scale * (o.student_ce * loss + o.alpha * kl))
-        self.sums.student_nll[i].add_(nll, alpha=1 / share)
-        self.sums.kl[i].add_(kl, alpha=1 / share)
+        self.sums.student_nll[i].add_(nll)
+        self.sums.kl[i].add_(kl)
         if wants_grad:
             self._pull_back(grad_q, features, grad)
 

@@ -4,10 +4,10 @@ Shapes: B batch, T target length, N target tokens without padding, C features.
 """
 
 import math
+import random
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-import torch
 from fairseq import utils
 from fairseq.criterions import register_criterion
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
@@ -22,7 +22,6 @@ from ..models.config import of_model
 from ..models.family import Taught
 from .checks import check, students_of
 from .losses import Teaching, self_teaching_loss
-from .sampling import draw_students, draw_tokens
 from .teacher import Teacher, TeacherConfig
 from .terms import Objective
 
@@ -43,14 +42,6 @@ class SelfteachCriterionConfig(TeacherConfig):
         default=None,
         metadata={
             "help": "train so many of the students in each update, drawn anew (default: all)"
-        },
-    )
-    student_tokens: float = field(
-        default=1.0,
-        metadata={
-            "help": "share of the tokens, drawn anew, that the second student of an update and "
-            "those after it learn from, with weights that make up for it: so that several students "
-            "take less time (default: 1, all tokens)"
         },
     )
     alpha: float = field(
@@ -105,7 +96,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
     With a teacher, every CE is in part a divergence from it, see losses.Teaching.
 
     Source: Li and Odoom 2023, section 3.1. Validation uses the full alpha at any update, so that
-    the best checkpoint is not one from before the warm-up, and all tokens.
+    the best checkpoint is not one from before the warm-up.
 
     Raises: ValueError at start if settings don't fit each other, the model or the teacher.
     """
@@ -135,26 +126,20 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         if model.training:
             alpha = self.alpha_at(model.num_updates)
             students = self.students_at(model.num_updates)
-            share = self.cfg.student_tokens
         else:
-            alpha, students, share = self.cfg.alpha, self.students, 1.0
-        shares = [1.0 if i == 0 else share for i in range(len(students))]
+            alpha, students = self.cfg.alpha, self.students
 
         features, extra = model(**sample["net_input"], features_only=True, students=students)
         target = model.get_targets(sample, features)[:, self.ignore_prefix_size :]
-        rows, drawn = self._rows(target, sample, model.num_updates, min(shares, default=1.0))
+        rows = target.flatten().ne(self.padding_idx).nonzero().squeeze(1)  # (N,)
         losses = self_teaching_loss(
             self._at(rows, features),
-            [
-                self._at(rows if i == 0 else drawn, output)
-                for i, output in enumerate(extra["students"].values())
-            ],
+            [self._at(rows, output) for output in extra["students"].values()],
             extra["projection"],
             target.flatten()[rows],
             self._objective(alpha),
             self.cfg.loss_chunk_tokens,
             self._teaching(rows, sample, model),
-            shares,
             self.report_accuracy,
             stock=bool(self.cfg.stock_update),
         )
@@ -192,17 +177,8 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
             return ()
         if self.cfg.student_sampling is None:
             return self.students
-        return draw_students(self.students, self.cfg.student_sampling, update)
-
-    def _rows(self, target, sample, update, share):
-        """The tokens' places in the batch, (N,), and those of a drawn share, which come first."""
-        present = target.ne(self.padding_idx)
-        if share == 1:
-            rows = _places(present)
-            return rows, rows
-        drawn = draw_tokens(present, sample["id"], update, share)
-        rows = _places(drawn)
-        return torch.cat([rows, _places(present & ~drawn)]), rows
+        drawn = random.Random(update).sample(self.students, self.cfg.student_sampling)
+        return tuple(sorted(drawn, key=self.students.index))
 
     def _at(self, rows, output):
         """The features (N, C) of these tokens out of (B, T, C)."""
@@ -239,10 +215,6 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
             metrics.log_scalar(key, nats / tokens / math.log(2), tokens, round=3)
             if of_student:
                 metrics.log_derived(key.replace("nll_loss", "ppl"), _perplexity(key))
-
-
-def _places(chosen):
-    return chosen.flatten().nonzero().squeeze(1)
 
 
 def _perplexity(nll_key):

@@ -36,10 +36,6 @@ class Softmax(NamedTuple):
     p: Tensor  # (n, V) their probabilities
     lse: Tensor  # (n, 1) log sum exp(z)
 
-    def first(self, tokens: int) -> "Softmax":
-        """Of so many first tokens."""
-        return Softmax(*(tensor[:tokens] for tensor in self))
-
 
 def softmax(z: Tensor, out: Tensor) -> Softmax:
     """Writes the probabilities of logits (n, V) to `out`."""
@@ -69,11 +65,6 @@ class Targets(NamedTuple):
     teacher: Softmax | None = None  # p and lse of logits that T divides
     weight: float = 0.0
     temperature: float = 1.0
-
-    def first(self, tokens: int) -> "Targets":
-        """Of so many first tokens."""
-        teacher = None if self.teacher is None else self.teacher.first(tokens)
-        return self._replace(types=self.types[:tokens], teacher=teacher)
 
     def loss(
         self, model: Softmax, scale: float, grad: Tensor | None, scratch: Tensor

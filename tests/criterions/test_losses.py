@@ -46,24 +46,18 @@ def compute(models, weight, target, objective, chunk_tokens=None, scale=1.0, **b
     return losses, grads
 
 
-def expect(models, weight, target, objective, scale=1.0, teaching=None, shares=None, stock=False):
+def expect(models, weight, target, objective, scale=1.0, teaching=None, stock=False):
     """What `compute` has to find, stock or not."""
     models = [model.detach().double().requires_grad_() for model in models]
     weight = weight.detach().double().requires_grad_()
     full, *students = [model @ weight.t() for model in models]
-    tokens, options = len(target), dict(vars(objective))
+    options = dict(vars(objective))
     if teaching is not None:
         options["teacher_logits"] = teaching.features.double() @ teaching.projection.double().t()
         options |= {
             "teacher_weight": teaching.weight,
             "teacher_temperature": teaching.temperature,
         }
-    if shares is not None:
-        options["token_weights"] = [
-            [1 / share] * len(student) + [0] * (tokens - len(student))
-            for share, student in zip(shares, students, strict=True)
-        ]
-        students = [F.pad(student, (0, 0, 0, tokens - len(student))) for student in students]
     expected = reference_loss(full, students, target, **options)
     leaves = [*models, weight]
     return expected, torch.autograd.grad(expected["loss"] * scale, leaves, materialize_grads=True)
@@ -139,37 +133,6 @@ def test_a_teacher_in_every_objective(
     assert_parity(models, projection, target, objective, chunk_tokens=3, teaching=teaching)
 
 
-SHARES = [(1.0, 0.5, 0.25), (1.0, 0.5, 0.9), (0.5, 1.0, 1.0)]
-
-
-def of_first_tokens(models, shares):
-    """The students' features of a share of the tokens, the first ones."""
-    full, *students = models
-    pairs = zip(students, shares, strict=True)
-    return [full, *(student[: int(len(student) * share)] for student, share in pairs)]
-
-
-@pytest.mark.parametrize("divergence, kl_gradient", [("kl", "both"), ("symmetric", "student")])
-@pytest.mark.parametrize("shares", SHARES)
-@pytest.mark.parametrize("chunk_tokens", [1, 3, 7, 100])
-@pytest.mark.parametrize("has_teacher", [False, True])
-def test_students_of_a_share_of_the_tokens(
-    has_teacher, chunk_tokens, shares, divergence, kl_gradient
-):
-    """A share of 0.25 of 7 tokens is 1; the weight is still the share's."""
-    models, weight, target = draw(students=3)
-    objective = Objective(0.1, 0.7, 0.4, divergence, kl_gradient)
-    beside = {"shares": shares, "teaching": teacher_of(target) if has_teacher else None}
-    models = [model.detach().requires_grad_() for model in of_first_tokens(models, shares)]
-    assert_parity(models, weight, target, objective, chunk_tokens=chunk_tokens, **beside)
-
-
-def test_a_student_of_no_token():
-    models, weight, target = draw(students=2)
-    models[2] = models[2].detach()[:0].requires_grad_()
-    assert_parity(models, weight, target, DEFAULT, chunk_tokens=3, shares=(1.0, 0.1))
-
-
 @pytest.mark.parametrize("alpha, student_ce", [(0.0, 0.0), (0.0, 1.0), (2.5, 0.0)])
 def test_weights_that_are_zero(alpha, student_ce):
     assert_parity(*draw(), Objective(0.1, alpha, student_ce, "symmetric"))
@@ -207,13 +170,10 @@ def test_half_precision(dtype, tolerance, divergence, kl_gradient, temperature):
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.bfloat16, 0.03), (torch.float16, 0.004)])
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
-def test_half_precision_with_a_teacher_and_shares(dtype, tolerance, temperature):
+def test_half_precision_with_a_teacher(dtype, tolerance, temperature):
     models, weight, target = draw(16, 8, 33, students=2, dtype=dtype)
-    shares = (1.0, 0.5)
-    models = [model.detach().requires_grad_() for model in of_first_tokens(models, shares)]
     teaching = teacher_of(target, 33, dtype=dtype, temperature=temperature)
-    beside = {"shares": shares, "teaching": teaching}
-    assert_parity(models, weight, target, DEFAULT, tolerance, tolerance, 5, **beside)
+    assert_parity(models, weight, target, DEFAULT, tolerance, tolerance, 5, teaching=teaching)
 
 
 # In the first case every gradient is too small for half precision, for features and weight are;

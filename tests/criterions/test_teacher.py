@@ -162,7 +162,7 @@ def test_no_checkpoint_has_it(teacher, tmp_path):
 
 
 def test_the_cut_student_knows_nothing_of_it(teacher):
-    flags = ("--teacher", teacher[1], "--teacher-weight", 0.3, "--student-tokens", 0.5)
+    flags = ("--teacher", teacher[1], "--teacher-weight", 0.3)
     state = plain(checkpoint_of(taught(teacher)[0], *STUDENTS, *flags))
     cut = Checkpoint.of(state).cut(Layers.first(2, 1))
     assert not any(key.startswith(("teacher", "student")) for key in cut.cfg["criterion"])

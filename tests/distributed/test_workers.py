@@ -48,14 +48,7 @@ def assert_equal(found, expected):
             assert float(figures[name]) == pytest.approx(float(expected_figures[name]), abs=2e-3)
 
 
-DRAWN = {
-    "all": (),
-    "drawn students": ("--student-sampling", 1),
-    "drawn tokens": ("--student-tokens", 0.4),
-}
-
-
-@pytest.mark.parametrize("sampling", DRAWN.values(), ids=DRAWN)
+@pytest.mark.parametrize("sampling", [(), ("--student-sampling", 1)], ids=["all", "drawn"])
 def test_half_a_batch_each_is_the_whole(data, tmp_path, sampling):
     """The 120 sentences of the text are one batch."""
     whole = trained(data, tmp_path / "whole", *sampling, "--batch-size", 120)
@@ -72,9 +65,9 @@ def test_a_worker_without_a_batch_changes_nothing(data, tmp_path):
 
 
 def test_two_workers_that_go_on_are_the_two_that_never_stopped(data, tmp_path):
-    """In the second epoch, to the last bit: students and tokens drawn, alpha rising, dropout on."""
+    """In the second epoch, to the last bit: students drawn, alpha rising, dropout on."""
     flags = (
-        *("--student-layers", "2x1,3,1", "--student-sampling", 2, "--student-tokens", 0.4),
+        *("--student-layers", "2x1,3,1", "--student-sampling", 2),
         *("--alpha-warmup-updates", 20, "--dropout", 0.1),
         *("--optimizer", "adam", "--lr", 0.01, "--batch-size", 10, "--save-interval-updates", 4),
     )

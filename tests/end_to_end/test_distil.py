@@ -75,7 +75,7 @@ def test_a_stock_student_learns_word_by_word_from_the_teachers_text(trained, dis
 def test_students_learn_from_a_teacher_in_one_run(data, trained, tmp_path):
     """And know nothing of it once they are cut out."""
     flags = (
-        *("--student-layers", "2x1,1", "--student-tokens", 0.5, "--max-epoch", 1),
+        *("--student-layers", "2x1,1", "--max-epoch", 1),
         *("--teacher", trained / "checkpoint_best.pt", "--teacher-weight", 0.9),
     )
     log = train(data, tmp_path, *flags).stdout
