@@ -189,16 +189,13 @@ def measure_round(rows: Rows, data: Path, shape: Shape, threads: int, number: in
     # Each round begins with another one, for a machine may be slower now than a minute ago.
     first = number % len(variants)
     variants = variants[first:] + variants[:first]
-    if all(rows.has(**row, variant=variant) for variant in variants):
-        return
+    missing = [variant for variant in variants if not rows.has(**row, variant=variant)]
     with tempfile.TemporaryDirectory() as folder:
         teacher = Path(folder, "checkpoint_last.pt")
-        if any("{teacher}" in VARIANTS[variant] for variant in variants):
+        if any("{teacher}" in VARIANTS[variant] for variant in missing):
             flags = (*shape.flags(), *_STOCK, "--save-dir", folder, "--max-update", 1)
             train(data, flags, threads)
-        for variant in variants:
-            if rows.has(**row, variant=variant):
-                continue
+        for variant in missing:
             words = [str(word).replace("{teacher}", str(teacher)) for word in VARIANTS[variant]]
             environment = {} if variant == UNTUNED else ALLOCATOR
             flags = (*shape.flags(), *words, "--no-save")
