@@ -17,6 +17,7 @@ from workers import count_gpus
 
 NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
 QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int16", "float16", "bfloat16")
+TEST_SETS = ("test", "test1")
 PRECISIONS = ("fp32", "fp16", "bf16")
 
 
@@ -37,14 +38,22 @@ def faults(settings: Settings, machine: Machine) -> Iterator[str]:
             f"SPM_NORMALIZATION={settings.normalization}: choose identity, which leaves the text "
             "as it is, nfkc, nmt_nfkc, nfkc_cf or nmt_nfkc_cf"
         )
-    for word in (settings.types, *settings.seeds, settings.average):
+    for word in (settings.types, *settings.seeds, *settings.average):
         if not _is_number(word):
             yield f"TYPES, SEEDS, AVERAGE: '{word}' is no number"
+    best, *others = settings.average or ("",)
+    if others and (best != "0" or len(others) > 1 or others == ["0"]):
+        yield (
+            f'AVERAGE="{" ".join(settings.average)}": write one number, or 0 and one: "0 5", for '
+            "the best checkpoint and the average of the last five"
+        )
     if settings.updates and not _is_number(settings.updates):
         yield f"updates: '{settings.updates}' is no number"
     elif not (wrong or of_methods):
         yield from refinements.faults(settings)
     yield from _of_engines(settings)
+    if settings.test_set not in TEST_SETS:
+        yield f"TEST_SET={settings.test_set}: choose test, or test1 where a corpus has it"
     for name, words in (("LENPENS", settings.lenpens), ("WITHIN", settings.within.split())):
         for word in words:
             if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", word):
@@ -116,9 +125,10 @@ def _of_methods(settings: Settings, depths_are_right: bool) -> Iterator[str]:
                 runs_of_system(settings, system)
         except ValueError as error:
             found.append(str(error))
-        if name == methods.GRADUAL and settings.average not in ("", "0"):
+        if name == methods.GRADUAL and settings.average != ("0",):
             found.append(
-                f"AVERAGE={settings.average}: METHOD=gradual goes on from the best checkpoint"
+                f"AVERAGE={' '.join(settings.average)}: METHOD=gradual goes on from the best "
+                "checkpoint"
             )
     yield from dict.fromkeys(found)  # each once
 

@@ -34,7 +34,8 @@ class Run(NamedTuple):
 
     @property
     def cuts(self) -> list["Cut"]:
-        return [Cut(self, depth) for depth in (self.depths[0], *self.smaller)]
+        depths = (self.depths[0], *self.smaller)
+        return [Cut(self, depth, n) for n in self.settings.average for depth in depths]
 
     @property
     def teacher(self) -> str:
@@ -62,7 +63,7 @@ class Run(NamedTuple):
             "data": self.data,
             "needs": self._needs(teacher),  # stages
             "costs": " ".join(self._costs()),  # the folders whose cost is its own
-            "cuts": " ".join(cut.depth for cut in self.cuts),
+            "cuts": " ".join(dict.fromkeys(cut.depth for cut in self.cuts)),
             "flags": " ".join(self._flags()),
         }
 
@@ -92,6 +93,12 @@ class Cut(NamedTuple):
 
     run: Run
     depth: str
+    of_epochs: str = "0"  # the average of so many last ones; 0: the best one
+
+    @property
+    def system(self) -> str:
+        is_beside = self.of_epochs != self.run.settings.average[0]
+        return f"{self.run.system}+average" if is_beside else self.run.system
 
     @property
     def scores(self) -> list["Score"]:
@@ -99,24 +106,23 @@ class Cut(NamedTuple):
 
     def columns(self) -> dict[str, str]:
         return {
-            **{name: self.run.columns()[name] for name in ("name", "system", "seed", "costs")},
+            "name": f"{self.system}-seed{self.run.seed}",
+            "system": self.system,
+            **{name: self.run.columns()[name] for name in ("seed", "costs")},
             "depth": self.depth,
             "stage": self._stage(),  # the one that leaves the checkpoint
             "checkpoint": self._checkpoint(),
             "keep": self._keep(),
         }
 
-    def _averages(self) -> bool:
-        return int(self.run.settings.average) > 0
-
     def _stage(self) -> str:
-        return f"{'average' if self._averages() else 'train'}-{self.run.name}"
+        return f"{'train' if self.of_epochs == '0' else 'average'}-{self.run.name}"
 
     def _checkpoint(self) -> str:
         if self.run.is_schedule:  # has left a model of each depth
             encoder, decoder = sides(self.depth)
             return f"{self.run.name}/model-{encoder}x{decoder}.pt"
-        if self._averages():
+        if self.of_epochs != "0":
             return f"{self.run.name}.average.pt"
         return f"{self.run.name}/{self.run.settings.checkpoint}"
 

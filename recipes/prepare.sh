@@ -7,8 +7,10 @@ stage text "$work/text" "${text_inputs[@]}" -- "${text[@]}" --out "$work/text"
 stage subwords "$work/pieces" text "$recipes/subwords.py" -- \
     python "$recipes/subwords.py" "$work/text" "$source" "$target" --types "$types" \
     --normalization "$normalization" --out "$work/pieces"
+tests=$work/pieces/test
+if [[ -f $work/pieces/test1.$source ]]; then tests+=,$work/pieces/test1; fi
 stage binarise "$work/data" subwords -- \
     fairseq-preprocess --source-lang "$source" --target-lang "$target" \
     --trainpref "$work/pieces/train" --validpref "$work/pieces/valid" \
-    --testpref "$work/pieces/test" --destdir "$work/data" \
+    --testpref "$tests" --destdir "$work/data" \
     --srcdict "$work/pieces/dict.txt" --tgtdict "$work/pieces/dict.txt"

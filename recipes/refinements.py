@@ -58,7 +58,7 @@ class Refinement(NamedTuple):
 
 def refinements_of(settings: Settings) -> list[Refinement]:
     """All, in the order of the runs. Raises: ValueError if no model of a depth is cut out."""
-    cuts = [cut for run in runs_of(settings) for cut in run.cuts]
+    cuts = [cut for run in runs_of(settings) for cut in run.cuts if cut.system == run.system]
     wanted = depths(settings) if settings.refine else ()
     for depth in wanted:
         if all(sides(cut.depth) != sides(depth) for cut in cuts):

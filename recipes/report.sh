@@ -34,17 +34,17 @@ for stage in $list; do
 done
 
 shown=(${within:+--within "$within"})
-if [[ $sentences ]]; then shown+=(--sentences "$sentences" --source "$work/text/test.$source"); fi
+if [[ $sentences ]]; then shown+=(--sentences "$sentences" --source "$work/text/$test_set.$source"); fi
 
 echo
 {
-    selfteach report "${records[@]}" --csv "$work/report.csv" "${shown[@]}"
+    selfteach report "${records[@]}" --csv "$work/report$of_test.csv" "${shown[@]}"
     if [[ -f $recipes/$family/published.md ]]; then
         echo
         sed -n "/^| pair/p; /^|--/p; /^| $variant /p" "$recipes/$family/published.md"
     fi
-} | tee "$work/report.md.new"
-mv "$work/report.md.new" "$work/report.md"
+} | tee "$work/report$of_test.md.new"
+mv "$work/report$of_test.md.new" "$work/report$of_test.md"
 
 echo
 if python -c "import matplotlib" 2>/dev/null; then

@@ -1,6 +1,7 @@
-# Text is scarce: Multi30k's first 10,000 pairs (make compare-scarce, make study)
+# Text is scarce: Multi30k's first 10,000 pairs (make compare-scarce, make study). Its last 4,000 are
+# a second test set: TEST_SET=test1
 source "$recipes/small.sh"
-text+=(--pairs 10000)
+text+=(--pairs 10000 --more-test 4000)
 types=3000 updates=2000
 training=(
     --label-smoothing 0.1 --dropout 0.2

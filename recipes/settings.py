@@ -24,8 +24,9 @@ class Settings(NamedTuple):
     students: tuple[str, ...]
     methods: tuple[str, ...]
     seeds: tuple[str, ...]
-    average: str
+    average: tuple[str, ...]
     lenpens: tuple[str, ...]
+    test_set: str
     engines: tuple[str, ...]
     within: str
     ship: str

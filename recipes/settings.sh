@@ -31,7 +31,7 @@ students=${STUDENTS:-$students}  # "3 2": trained all at once, and cut out
 methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is plain with 3 layers
                                 # gradual@6-5-4-3 trains and cuts through these depths
 seeds=${SEEDS:-$seeds}          # "1 2 3"
-average=${AVERAGE:-$average}    # so many last epochs' checkpoints, instead of the best one
+average=${AVERAGE:-$average}    # so many last epochs' checkpoints, instead of the best one; 0 5: both
 refine=${REFINE:-}              # "plain r3f": refine.sh trains what was cut out a little further
 refine_depths=${REFINE_DEPTHS:-}  # "2 4x2": what of it; the smallest student
 refine_updates=${REFINE_UPDATES:-$refine_updates}  # so many; a tenth of the training's
@@ -40,4 +40,7 @@ within=${WITHIN:-$within}       # the report says which model is the fastest wit
 ship=${SHIP:-$ship}             # the depth that export.sh makes a folder of
 quantization=${QUANTIZATION:-$quantization}  # of its numbers
 lenpens=(${LENPENS:-})          # 0.6 1 1.4: each model's is the best of these on validation text
-scores=$work${lenpens:+/tuned} tuned=${lenpens:+-tuned}  # where the records are; their stages' end
+test_set=${TEST_SET:-test}      # what is translated: test1, too, where a corpus has it
+of_test=${test_set#test} of_test=${of_test:+-$test_set}  # the end of a report's name
+tuned=${lenpens:+-tuned}$of_test  # that of the stages that score
+scores=$work${tuned:+/${tuned#-}}  # where the records are

@@ -2,9 +2,9 @@
 
     python recipes/subwords.py CORPUS SOURCE TARGET --types N --out DIR [--normalization NAME]
 
-reads CORPUS/{train,valid,test}.{SOURCE,TARGET} and writes the same files in pieces to DIR, with
-spm.model and dict.txt, the dictionary of both languages for fairseq. It says how many lines the
-pieces don't give back as they are.
+reads CORPUS/{train,valid,test[,test1]}.{SOURCE,TARGET} and writes the same files in pieces to DIR,
+with spm.model and dict.txt, the dictionary of both languages for fairseq. It says how many lines
+the pieces don't give back as they are.
 """
 
 import argparse
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import sentencepiece
 
-SPLITS = ("train", "valid", "test")
 SPECIAL = 3  # sentencepiece's <unk>, <s> and </s>, which fairseq adds itself, and <pad>
 # sentencepiece's. All but the first change the text for good: joiners, ligatures, fractions, ...
 NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
@@ -75,7 +74,8 @@ def build(corpus, languages, types, normalization, out):
     why = f"SPM_NORMALIZATION={normalization}"
     if normalization == NORMALIZATIONS[0]:
         why = "white space that is no single space, or characters without a piece"
-    for split in SPLITS:
+    splits = sorted({path.name.split(".")[0] for path in corpus.glob(f"*.{languages[0]}")})
+    for split in splits:
         for language in languages:
             longest = MAX_PIECES if split != "train" else None  # fairseq leaves those out itself
             name = f"{split}.{language}"

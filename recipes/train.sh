@@ -19,7 +19,7 @@ if (( ${NNODES:-1} > 1 )); then
     if (( NODE_RANK > 0 )); then train=(follow "$NODE_RANK"); fi
 fi
 keep=(--no-epoch-checkpoints)
-if (( average )); then keep=(--keep-last-epochs "$average"); fi
+if [[ $average != 0 ]]; then keep=(--keep-last-epochs "${average#0 }"); fi
 if [[ ${KEEP_EVERY:-} ]]; then keep+=(--save-interval-updates "$KEEP_EVERY"); fi
 
 list=$(runs name system seed teacher data needs schedule encoder decoder budget flags)

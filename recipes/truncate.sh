@@ -3,14 +3,14 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 list=$(runs --cuts name depth stage checkpoint keep)
-if (( average )); then
+if [[ $average != 0 ]]; then
     names=$(runs name)
     for name in $names; do
         epochs=("$work/$name"/checkpoint[0-9]*.pt)
         stage "average-$name" "$work/$name.average.pt" "train-$name" -- \
             selfteach average "${epochs[@]}" -o "$work/$name.average.pt" --force
-        if (( ${#epochs[@]} < average )); then
-            echo "   warning: AVERAGE=$average, but $name has ${#epochs[@]} epochs' checkpoints only"
+        if (( ${#epochs[@]} < ${average#0 } )); then
+            echo "   warning: AVERAGE=${average#0 }, but $name has ${#epochs[@]} epochs' checkpoints only"
         fi
     done
 fi

@@ -1,9 +1,9 @@
 """Multi30k, German and English: its training, validation and 2016 test text.
 
-    python recipes/corpora/multi30k.py de en --out DIR [--dir DIR]
+    python recipes/corpora/multi30k.py de en --out DIR [--dir DIR] [--pairs N] [--more-test N]
 
-writes DIR/{train,valid,test}.{de,en}, every sentence, tidied. The text comes from the repository
-multi30k/dataset on GitHub, or from a copy of its data/task1/raw.
+writes DIR/{train,valid,test[,test1]}.{de,en}, every sentence, tidied. The text comes from the
+repository multi30k/dataset on GitHub, or from a copy of its data/task1/raw.
 """
 
 import argparse
@@ -50,6 +50,9 @@ def main(argv=None, sha256=None):
     )
     parser.add_argument("--download-dir", type=Path, default="work/download/multi30k")
     parser.add_argument("--pairs", type=int, help="only so many of the training text's first ones")
+    parser.add_argument(
+        "--more-test", type=int, default=0, help="so many of its last ones are test1, a second test"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     args = parser.parse_args(argv)
     folder = Path(args.dir) if args.dir else args.download_dir
@@ -61,7 +64,15 @@ def main(argv=None, sha256=None):
                 download(URL + name, folder / name, "set MULTI30K_DIR to a copy of the files")
         sides = [lines(folder, name, sha256) for name in names]
         splits[split] = list(zip(*sides, strict=True))
-    splits["train"] = splits["train"][: args.pairs]
+    pairs = splits["train"]
+    splits["train"] = pairs[: args.pairs]
+    if args.more_test:
+        if len(splits["train"]) + args.more_test > len(pairs):
+            raise CorpusError(
+                f"--more-test {args.more_test}: of {len(pairs):,} pairs the first "
+                f"{len(splits['train']):,} are for training: lower --pairs"
+            )
+        splits["test1"] = pairs[-args.more_test :]
     write(splits, tuple(args.languages), args.out)
     summary(splits, args.languages)
 

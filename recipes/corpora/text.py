@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 
 SPLITS = ("train", "valid", "test")
+MORE_TESTS = ("test1",)  # what a corpus may have besides, as fairseq names it
 # What is packed is known by its first bytes: a name may say nothing, or .GZ.
 OPENERS = {
     ".gz": (rb"\x1f\x8b", gzip.open),
@@ -117,9 +118,10 @@ def write(splits: dict[str, list[Pair]], languages: tuple[str, str], out: Path) 
 
     Raises: CorpusError if a split is empty, or out holds other things than a corpus.
     """
-    if out.exists() and any(path.name.split(".")[0] not in SPLITS for path in out.iterdir()):
+    known = {*SPLITS, *MORE_TESTS}
+    if out.exists() and any(path.name.split(".")[0] not in known for path in out.iterdir()):
         raise CorpusError(f"{out} holds more than a corpus, it is left alone; choose another --out")
-    if empty := [name for name in SPLITS if not splits[name]]:
+    if empty := [name for name in (*SPLITS, *splits) if not splits[name]]:
         pairs = sum(map(len, splits.values()))
         raise CorpusError(f"{pairs} usable pairs are too few: none are left for {', '.join(empty)}")
     partial = out.with_name(out.name + ".partial")

@@ -184,7 +184,7 @@ def test_a_second_run_in_the_same_folder_is_refused(project):
 
 
 def test_seeds_workers_and_averaging(project):
-    options = {"SEEDS": "1 2", "NPROC_PER_NODE": "2", "AVERAGE": "2"}
+    options = {"SEEDS": "1 2", "NPROC_PER_NODE": "2", "AVERAGE": "0 2"}
     project.settings.write_text(SETTINGS.replace("--max-update", "--max-epoch 3 --max-update"))
     project.finish("bitext-mine", "prepare", "train", "truncate", **options)
     work = project.folder / "work/bitext-mine"
@@ -192,7 +192,30 @@ def test_seeds_workers_and_averaging(project):
     assert "'distributed_world_size': 2" in log
     assert "mean of 2 checkpoints" in (work / "logs/average-selfteach-seed2.log").read_text()
     cut = {path.name for path in work.glob("*-[0-9].pt")}
-    assert cut == {f"selfteach-seed{seed}-{depth}.pt" for seed in (1, 2) for depth in (3, 1)}
+    assert cut == {
+        f"{system}-seed{seed}-{depth}.pt"
+        for system in ("selfteach", "selfteach+average")
+        for seed in (1, 2)
+        for depth in (3, 1)
+    }
+    assert len({(work / name).read_bytes() for name in cut}) == len(cut)
+
+
+def test_a_second_test_set(project):
+    last_lines = """
+    text=(bash -c '"$@" && cd "${@: -1}" && for x in xx en; do tail -n 5 valid.$x >test1.$x; done'
+        text "${text[@]}")
+    """
+    project.settings.write_text(SETTINGS + last_lines)
+    project.finish("bitext-mine", *ALL_BUT_THE_REPORT, "report")
+    options = {"TEST_SET": "test1", "LENPENS": "1"}
+    output = project.finish("bitext-mine", *ALL_BUT_THE_REPORT, "report", **options)
+    assert "== score-selfteach-seed1-3-tuned-test1" in output and output.count(": finished") == 6
+    work = project.folder / "work/bitext-mine"
+    record = json.loads((work / "tuned-test1/selfteach-seed1-3.json").read_text())
+    assert record["subset"] == "test1" and record["sentences"] == 5
+    assert json.loads((work / "selfteach-seed1-3.json").read_text())["subset"] == "test"
+    assert (work / "report-test1.md").read_text() != (work / "report.md").read_text()
 
 
 @pytest.mark.slow

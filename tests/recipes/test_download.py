@@ -96,6 +96,10 @@ def test_multi30k_is_known_by_its_text(server, tmp_path, monkeypatch, capsys):
     assert multi30k.main([*arguments, "--pairs", "1"], known) == 0
     lengths = {path.name: len(path.read_text().splitlines()) for path in out.glob("*.en")}
     assert lengths == {"train.en": 1, "valid.en": 2, "test.en": 2}
+    assert multi30k.main([*arguments, "--pairs", "1", "--more-test", "1"], known) == 0
+    assert (out / "test1.en").read_text() == "an\u00f6ther\n"
+    assert multi30k.main([*arguments, "--more-test", "1"], known) == 1
+    assert "the first 2 are for training: lower --pairs" in capsys.readouterr().err
 
     assert multi30k.main([*arguments, "--dir", str(folder)]) == 1
     error = capsys.readouterr().err

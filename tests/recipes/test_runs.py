@@ -175,6 +175,26 @@ def test_what_a_model_is_cut_out_of_and_how(rows):
     ]
 
 
+def test_the_best_checkpoint_and_an_average_beside_it(rows):
+    """The average is a row of its own, which is not trained again, nor refined."""
+    options = {"METHOD": "selfteach", "STUDENTS": "2", "AVERAGE": "0 5", "REFINE": "plain"}
+    of_average = ("selfteach+average-seed1", "selfteach+average", "selfteach-seed1.average.pt")
+    of_best = ("selfteach-seed1", "selfteach", "selfteach-seed1/checkpoint_best.pt")
+    assert rows("--cuts", "name", "system", "checkpoint", "depth", **options) == [
+        *([*of_best, depth] for depth in ("4", "2")),
+        *([*of_average, depth] for depth in ("4", "2")),
+    ]
+    assert rows("name", "cuts") == [["selfteach-seed1", "4 2"]]
+    assert rows("--cuts", "stage", "costs")[-1] == ["average-selfteach-seed1", "selfteach-seed1"]
+    assert rows("--refinements", "start") == [["selfteach-seed1-2"]]
+
+
+@pytest.mark.parametrize("words", ["5 10", "0 5 10", "5 0", "0 0"])
+def test_two_averages_are_refused(rows, words):
+    with pytest.raises(settings.SettingsError, match=f'AVERAGE="{words}": write one number, or 0'):
+        rows(AVERAGE=words)
+
+
 def test_all_methods_at_all_sizes(rows):
     found = [row[0] for row in rows("system", METHOD="all", STUDENTS="2 1")]
     assert found[:5] == ["plain", "plain@2", "plain@1", "layerdrop", "word-kd@2"]
@@ -219,7 +239,7 @@ FAULTY = {
     **{"TYPES": "many", "AVERAGE": "yes", "LENPENS": "1,2", "PRECISION": "fp8"},
     **{"SPM_NORMALIZATION": "nfc", "WORK": "a,b", "KEEP_EVERY": "x", "NNODES": "two"},
     **{"ENGINES": "fairseq marian ctranslate2-int4", "SHIP": "7", "QUANTIZATION": "int4"},
-    **{"WITHIN": "half"},
+    **{"WITHIN": "half", "TEST_SET": "test2"},
 }
 SAID = ["'six'", "'2,1'", "METHOD=plain@:", "METHOD=magic:", "'one'", "'many'", "'yes'", "'1,2'"]
 SAID += ["PRECISION=fp8", "SPM_NORMALIZATION=nfc", "WORK=a,b", "KEEP_EVERY: 'x'", "NNODES: 'two'"]
@@ -229,6 +249,7 @@ SAID += [
     "SHIP=7",
     "QUANTIZATION=int4",
     "WITHIN: 'half'",
+    "TEST_SET=test2",
 ]
 
 
