@@ -15,6 +15,7 @@ from pathlib import Path
 
 import stock
 import torch
+import training
 from fairseq import options, tasks, utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.trainer import Trainer
@@ -33,10 +34,10 @@ def shares(data: Path, flags: tuple, threads: int) -> dict[str, float]:
     logging.disable(logging.WARNING)
     torch.set_num_threads(threads)
     trainer, batches = _training(data, flags)
-    for batch in batches[: stock.WARM_UP]:
+    for batch in batches[: training.WARM_UP]:
         trainer.train_step([batch])
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
-        for batch in batches[stock.WARM_UP :]:
+        for batch in batches[training.WARM_UP :]:
             trainer.train_step([batch])
     spent = collections.Counter()
     for event in profiled.key_averages():
@@ -48,7 +49,7 @@ def shares(data: Path, flags: tuple, threads: int) -> dict[str, float]:
 
 def _training(data, flags):
     """A trainer and its first batches."""
-    words = [str(word) for word in (data, *stock.TRAINING, *flags, "--no-save")]
+    words = [str(word) for word in (data, *training.FLAGS, *flags, "--no-save")]
     parser = options.get_training_parser()
     cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, input_args=words))
     utils.import_user_module(cfg.common)
@@ -59,7 +60,7 @@ def _training(data, flags):
     trainer = Trainer(cfg, task, model, criterion)
     batches = trainer.get_train_iterator(epoch=1).next_epoch_itr()
     trainer.begin_epoch(1)
-    return trainer, [*islice(batches, stock.WARM_UP + stock.UPDATES)]
+    return trainer, [*islice(batches, training.WARM_UP + training.UPDATES)]
 
 
 def table(found: dict[str, dict[str, float]]) -> str:
@@ -83,7 +84,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     shape = stock.Shape(0, arguments.width, arguments.tokens)
-    os.environ.update(stock.ALLOCATOR)
+    os.environ.update(training.ALLOCATOR)
     found = {}
     for variant in SHOWN:
         flags = (*shape.flags(), *stock.VARIANTS[variant])

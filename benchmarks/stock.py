@@ -6,19 +6,18 @@
 
 Every measurement is a process of its own, and a round has one of every variant. All read the same
 batches in the same order, under the same environment. With fewer threads than processors rounds
-run beside each other. A row is kept as soon as it is there: a second call goes on.
+run beside each other. A row is kept as soon as it is there: a second call goes on. On a GPU it
+trains in bf16.
 """
 
 import argparse
 import csv
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,14 +26,11 @@ from threading import Lock
 from typing import NamedTuple
 
 from fairseq.data import Dictionary
+from training import ALLOCATOR, ON_GPU, ROOT, train
 
 from selfteach_fairseq.evaluation.score import hardware
 
-ROOT = Path(__file__).parent.parent
 ROUNDS = 7
-WARM_UP, UPDATES = 2, 4  # of each process; the first ones make buffers and the optimizer's state
-# As recipes/common.sh has it, for all variants alike but one.
-ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_MAX_": "0"}
 
 _STOCK = ("--arch", "transformer", "--criterion", "label_smoothed_cross_entropy")
 _STOCK += ("--optimizer", "adam")
@@ -90,14 +86,6 @@ class Shape(NamedTuple):
 
 
 SHAPES = [Shape(t, w, n) for t, w in ((10_000, 256), (3_000, 128)) for n in (4080, 1000)]
-TRAINING = (
-    *("--label-smoothing", 0.1, "--dropout", 0.3, "--clip-norm", 1),
-    *("--adam-betas", "(0.9, 0.98)", "--lr", 5e-4, "--lr-scheduler", "inverse_sqrt"),
-    *("--warmup-updates", 1000, "--max-update", WARM_UP + UPDATES, "--cpu"),
-    *("--required-batch-size-multiple", 1, "--num-workers", 0, "--distributed-world-size", 1),
-    *("--disable-validation", "--no-epoch-checkpoints", "--no-progress-bar"),
-    *("--log-format", "json", "--log-interval", 1),
-)
 
 
 class Rows:
@@ -109,7 +97,7 @@ class Rows:
         self.found = read(path) if path.exists() else []
         self.of = {
             "code": _code(),
-            "hardware": hardware().rpartition(",")[0],
+            "hardware": hardware().partition(",")[0],
             **{package: importlib.metadata.version(package) for package in ("torch", "ve-fairseq")},
             "python": platform.python_version(),
         }
@@ -132,7 +120,7 @@ class Rows:
 def _code():
     """git's name for the package as it is committed."""
     command = ["git", "-C", ROOT, "rev-parse", "HEAD:selfteach_fairseq"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 def types_of(data: Path) -> int:
@@ -143,34 +131,6 @@ def types_of(data: Path) -> int:
 def read(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def train(data: Path, flags: Sequence[object], threads: int, **environment: str) -> dict[str, str]:
-    """A fairseq-train: the seconds of an update, on average, and the most that was resident.
-
-    Raises: RuntimeError with the end of its log if it fails.
-    """
-    own = {"OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "fairseq_cli.train", data, *TRAINING, *flags]
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            list(map(str, command)),
-            env={**os.environ, **own, **environment},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        log.seek(0)
-        text = log.read()
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(map(str, flags))}: {text[-2000:]}")
-    updates = [json.loads(line[line.index("{") :]) for line in text.splitlines() if '"wpb"' in line]
-    seconds = [float(update["wpb"]) / float(update["wps"]) for update in updates[WARM_UP:]]
-    return {
-        "seconds": f"{statistics.mean(seconds):.4f}" if seconds else "",
-        "MB": f"{usage.ru_maxrss * 1024 / 1e6:.0f}",
-    }
 
 
 def measure(
@@ -225,19 +185,20 @@ def ratios(rows: list[dict[str, str]], column: str, **where: object) -> dict[str
 
 def report(rows: list[dict[str, str]]) -> str:
     """The medians of the ratios to stock fairseq, and in brackets their extremes."""
-    columns = [(shape, threads) for shape in SHAPES for threads in (1, 2)]
+    found = {tuple(int(row[n]) for n in (*Shape._fields, "threads")): None for row in rows}
+    columns = [(Shape(*shape), threads) for *shape, threads in found]
     lines = []
     for column, name in (("seconds", "an update's time"), ("MB", "peak memory")):
-        shown = [(s, n) for s, n in columns if ratios(rows, column, **s._asdict(), threads=n)]
-        heads = [f"{s.width}, {s.tokens:,} tokens, {_count(n)}" for s, n in shown]
+        heads = [f"{s.width}, {s.tokens:,} tokens, {_count(n)}" for s, n in columns]
         lines += [
             f"| {name}, / stock: width | {' | '.join(heads)} |",
-            "|---|" + "---:|" * len(shown),
+            "|---|" + "---:|" * len(columns),
         ]
-        tables = [ratios(rows, column, **s._asdict(), threads=n) for s, n in shown]
+        tables = [ratios(rows, column, **s._asdict(), threads=n) for s, n in columns]
         for variant in (*VARIANTS, *(AT_ONCE if column == "seconds" else ())):
             cells = [_cell(table.get(variant)) for table in tables]
-            lines.append(f"| {variant} | {' | '.join(cells)} |")
+            if any(cells):
+                lines.append(f"| {variant} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -257,20 +218,25 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="+", help="folders of fairseq-preprocess")
     parser.add_argument("--out", type=Path, default=Path("work/bench/stock.csv"))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--width", type=int, help="of a model for any data (default: those above)")
+    parser.add_argument("--tokens", type=int, default=4096, help="of its updates")
     arguments = parser.parse_args()
     folders = {types_of(folder): folder for folder in arguments.data}
-    wanted = {shape.types for shape in SHAPES}
+    shapes = SHAPES
+    if arguments.width:
+        shapes = [Shape(types, arguments.width, arguments.tokens) for types in folders]
+    wanted = {shape.types for shape in shapes}
     if not folders.keys() <= wanted:
         found = ", ".join(f"{folder} has {types}" for types, folder in folders.items())
         raise SystemExit(f"what is measured has {wanted} types, and {found}: see stock.py's head")
     rows = Rows(arguments.out)
     processors = sorted(os.sched_getaffinity(0))
-    for threads in (2, 1):
+    for threads in (len(processors),) if ON_GPU else (2, 1):
         if threads > len(processors):
             continue
         starts = range(0, len(processors) - threads + 1, threads)
         lanes = [processors[start : start + threads] for start in starts]
-        for shape in SHAPES:
+        for shape in shapes:
             if shape.types in folders:
                 share_out(rows, folders[shape.types], shape, lanes, arguments.rounds)
     print(report(read(arguments.out)))

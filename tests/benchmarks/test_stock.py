@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import shapes
 import stock
+import training
 
 SMALL = stock.Shape(3000, 16, 64)
 
@@ -38,12 +39,12 @@ def test_every_variant_is_a_command_of_fairseq(variant):
 
 
 def test_a_command_is_timed_and_its_memory_read(data, monkeypatch):
-    monkeypatch.setattr(stock, "UPDATES", 1)
-    flags = (*SMALL.flags(), *stock.VARIANTS["6x3"], "--max-update", stock.WARM_UP + 1)
-    found = stock.train(data, (*flags, "--no-save"), threads=1)
+    monkeypatch.setattr(training, "UPDATES", 1)
+    flags = (*SMALL.flags(), *stock.VARIANTS["6x3"], "--max-update", training.WARM_UP + 1)
+    found = training.train(data, (*flags, "--no-save"), threads=1)
     assert 0 < float(found["seconds"]) < 60 and 100 < float(found["MB"]) < 5000
     with pytest.raises(RuntimeError, match="no-such-criterion"):
-        stock.train(data, (*flags, "--criterion", "no-such-criterion"), threads=1)
+        training.train(data, (*flags, "--criterion", "no-such-criterion"), threads=1)
 
 
 def test_rounds_are_compared_one_by_one():

@@ -1,0 +1,7 @@
+# scarce-long.sh with a model twice as wide, which overfits when it is trained plainly.
+source "$recipes/scarce-long.sh"
+model+=(
+    --encoder-embed-dim 256 --decoder-embed-dim 256
+    --encoder-ffn-embed-dim 512 --decoder-ffn-embed-dim 512
+)
+training+=(--lr 2e-3 --warmup-updates 500)
