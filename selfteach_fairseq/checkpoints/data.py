@@ -84,13 +84,20 @@ def dictionaries(
 def lacks_targets(data: Path | str, subset: str, pair: tuple[str, str]) -> bool:
     """Whether a split has a source side alone, as `fairseq-preprocess --only-source` makes it."""
     source, target = pair
+    return _has_side(data, subset, pair, source) and not _has_side(data, subset, pair, target)
+
+
+def has_targets(data: Path | str, subset: str, pair: tuple[str, str]) -> bool:
+    """Whether there is a split with its target side."""
+    return _has_side(data, subset, pair, pair[1])
+
+
+def _has_side(data, subset, pair, language):
+    """Binary, or as plain text."""
+    source, target = pair
     prefixes = (f"{subset}.{source}-{target}.", f"{subset}.{target}-{source}.")
-
-    def has_side(language: str) -> bool:  # binary, or plain text
-        names = (f"{prefix}{language}{suffix}" for prefix in prefixes for suffix in (".idx", ""))
-        return any(Path(data, name).is_file() for name in names)
-
-    return has_side(source) and not has_side(target)
+    names = (f"{prefix}{language}{suffix}" for prefix in prefixes for suffix in (".idx", ""))
+    return any(Path(data, name).is_file() for name in names)
 
 
 def batches(
@@ -100,7 +107,7 @@ def batches(
     dictionaries: tuple[Dictionary, Dictionary],
     *,
     longest: tuple[int, int],
-    count: int,
+    count: int | None,
     max_tokens: int,
 ) -> tuple[list[dict[str, Any]], int]:
     """The first batches of a split, always the same ones in the same order.
@@ -113,7 +120,7 @@ def batches(
         subset: train, valid, ...
         pair, dictionaries: of source and target
         longest: the most tokens that the model takes, of source and target
-        count: how many batches; a split with fewer gives all it has
+        count: how many batches; None, or a split with fewer: all it has
         max_tokens: the most tokens of a batch, padding included, on the longer side
 
     Returns: (samples, too_long): batches as fairseq makes them, and how many sentences of the

@@ -76,6 +76,7 @@ def quality(
         "bleu": bleu(tokenizer),
         "bleu_lc": bleu(tokenizer, lowercase=True),
         "chrf": CHRF(),
+        "chrfpp": CHRF(word_order=2),  # chrF++
     }
     fields: dict[str, str | float] = {"tokenizer": tokenizer}
     for name, metric in metrics.items():

@@ -17,7 +17,7 @@ _NUMBERS = (
     *("bleu", "bleu_lc", "chrf", "bytes", "parameters", "sentences_per_second"),
     *("encoder_layers", "decoder_layers"),
 )
-_OPTIONAL_NUMBERS = ("training_seconds", "peak_memory_bytes", "sparsity")
+_OPTIONAL_NUMBERS = ("training_seconds", "peak_memory_bytes", "sparsity", "chrfpp", "valid_bits")
 _OPTIONAL_COUNTS = ("threads", "beam", "batch_size")
 _OPTIONAL_TEXT = ("tokenizer", "options")
 _LARGEST = 2**63  # larger numbers are no file sizes and would break the tables

@@ -13,13 +13,14 @@ import torch
 
 from .. import __version__
 from ..checkpoints.checkpoint import Checkpoint
-from ..checkpoints.data import dictionaries, lacks_targets, languages
+from ..checkpoints.data import dictionaries, has_targets, lacks_targets, languages
 from ..errors import TextError
 from ..files import lines_of
 from ..layers import SIDES
 from ..programs.generate import Hypothesis, Search, check_options
 from . import quality
 from .engines import Task, of_ctranslate2, of_fairseq
+from .likelihood import bits
 from .records import Record
 
 
@@ -95,6 +96,7 @@ def score(
         "target": target,
         "references": "targets of the data folder" if references is None else str(references),
         **quality.quality(translations, targets, tokenizer),
+        **_likelihood(model, data, (source, target), both),
         **{f"{side}_layers": n for side, n in zip(SIDES, model.layers.counts, strict=True)},
         "parameters": model.parameters,
         **_sparsity(model),
@@ -112,6 +114,13 @@ def score(
         "versions": _versions(engine),
     }
     return record, translations
+
+
+def _likelihood(model, data, pair, both):
+    """Of validation text, if there is any: what models and settings are best chosen by."""
+    if not has_targets(data, "valid", pair):
+        return {}
+    return {"valid_bits": round(bits(model, data, "valid", pair, both), 4)}
 
 
 def _sparsity(model):

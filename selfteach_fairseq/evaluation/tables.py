@@ -9,6 +9,7 @@ from .groups import check_comparable, conditions_of, grouped, options_of, same_c
 from .records import Record, translations
 
 Row = dict[str, str]  # the cells by their columns
+_SHOWN_IF_ANY, _SHOWN_IF_ALL = ("sparsity",), ("valid_bits", "chrfpp")
 
 
 def rows(records: list[Record]) -> tuple[list[Row], list[Row]]:
@@ -17,15 +18,17 @@ def rows(records: list[Record]) -> tuple[list[Row], list[Row]]:
     A row has the means over the seeds of a model, and the standard deviations of its scores.
     Percentages and speed-ups are relative to the first row; there is no speed-up where machine,
     threads or batches are other ones. Engines are a column, unless all records are of fairseq, and
-    so is sparsity, if one is of a pruned model.
+    so is sparsity, if one is of a pruned model. Where all records have it, the likelihood is one,
+    and chrF++ stands for chrF.
 
     Raises: ValueError if the records' scores have different signatures.
     """
     check_comparable(records)
     groups = grouped(records)
     base = next(iter(groups.values()))
-    shows_sparsity = any(record.get("sparsity") for record in records)
-    quality = [_quality(model, runs, base, shows_sparsity) for model, runs in groups.items()]
+    shown = {name for name in _SHOWN_IF_ANY if any(record.get(name) for record in records)}
+    shown |= {name for name in _SHOWN_IF_ALL if all(name in record for record in records)}
+    quality = [_quality(model, runs, base, shown) for model, runs in groups.items()]
     return quality, [_cost(model, runs, base) for model, runs in groups.items()]
 
 
@@ -41,20 +44,27 @@ def tables(records: list[Record]) -> str:
     return "\n\n".join([markdown(quality), markdown(cost), "\n".join(notes)])
 
 
-def _quality(model, runs, base, shows_sparsity):
+def _quality(model, runs, base, shown):
     bleu, base_bleu = _mean(runs, "bleu"), _mean(base, "bleu")
     # Beside the engines there is room for it in the other table only.
     parameters = {} if model.engine else {"parameters": _parameters(runs)}
     return {
         **_head(model),
         **parameters,
-        **({"sparsity": _sparsity(runs)} if shows_sparsity else {}),
+        **({"sparsity": _sparsity(runs)} if "sparsity" in shown else {}),
         "seeds": str(len(runs)),
         "BLEU": _with_deviation(runs, "bleu"),
         "of BLEU": f"{bleu / base_bleu:.1%}" if base_bleu else "-",
         "lower-cased": _with_deviation(runs, "bleu_lc"),
-        "chrF": _with_deviation(runs, "chrf"),
+        **_chrf(runs, "chrfpp" in shown),
+        **({"bits": _with_deviation(runs, "valid_bits", 3)} if "valid_bits" in shown else {}),
     }
+
+
+def _chrf(runs, is_plus_plus):
+    if is_plus_plus:
+        return {"chrF++": _with_deviation(runs, "chrfpp")}
+    return {"chrF": _with_deviation(runs, "chrf")}
 
 
 def _cost(model, runs, base):
@@ -91,9 +101,9 @@ def _mean(runs, key):
     return None if None in values else mean(values)
 
 
-def _with_deviation(runs, key):
-    text = f"{_mean(runs, key):.1f}"
-    return text if len(runs) == 1 else f"{text} ± {stdev(run[key] for run in runs):.1f}"
+def _with_deviation(runs, key, digits=1):
+    text = f"{_mean(runs, key):.{digits}f}"
+    return text if len(runs) == 1 else f"{text} ± {stdev(run[key] for run in runs):.{digits}f}"
 
 
 def _duration(seconds):

@@ -346,3 +346,16 @@ def test_translations_of_files_with_one_name(tmp_path, capsys):
         (f"{tmp_path}/ct2/a", "one, by ct2"),
         (f"{tmp_path}/source", f"one, by {tmp_path.name}"),
     ]
+
+
+def test_likelihood_and_chrf_plus_plus_are_columns_where_all_have_them(tmp_path):
+    newer = {"valid_bits": 3.1254, "chrfpp": 51.2}
+    seeds = [
+        records.read(written(tmp_path, {**RECORD, **newer, "valid_bits": bits}))
+        for bits in (3.1254, 3.0254)
+    ]
+    (row,), _ = tables.rows(seeds)
+    assert row["bits"] == "3.075 ± 0.071" and row["chrF++"] == "51.2 ± 0.0" and "chrF" not in row
+    older = records.read(written(tmp_path, {**RECORD, "system": "older"}))
+    quality, _ = tables.rows([*seeds, older])
+    assert all("bits" not in row and row["chrF"].startswith("55.0") for row in quality)

@@ -1,0 +1,56 @@
+"""How likely a model finds the text of a data folder: bits a token, as fairseq-train logs them.
+
+Shapes: B batch, T target length, V types.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq.data import Dictionary
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from torch.nn import functional as F
+
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.data import batches
+
+_MAX_TOKENS = 4000  # of a batch
+
+
+def bits(
+    model: Checkpoint,
+    data: Path | str,
+    subset: str,
+    pair: tuple[str, str],
+    dictionaries: tuple[Dictionary, Dictionary],
+) -> float:
+    """The mean over the target tokens, ends of sentences included, of -log2 p.
+
+    Sentences longer than the model takes are left out.
+
+    Args:
+        model: one that stock fairseq builds
+        data: folder of fairseq-preprocess
+        subset: valid, test, ...
+        pair, dictionaries: of source and target
+
+    Raises: ValueError if there is no such split, or nothing in it.
+    """
+    built: Any = model.build(TranslationTask(TranslationConfig(), *dictionaries)).float().eval()
+    samples, _ = batches(
+        *(data, subset, pair, dictionaries),
+        longest=built.max_positions(),
+        count=None,
+        max_tokens=_MAX_TOKENS,
+    )
+    nats, tokens = 0.0, 0
+    with torch.no_grad():
+        for sample in samples:
+            logits, _ = built(**sample["net_input"])  # (B, T, V)
+            target, pad = sample["target"], dictionaries[1].pad()
+            nats += F.cross_entropy(
+                logits.flatten(0, 1), target.flatten(), ignore_index=pad, reduction="sum"
+            ).item()
+            tokens += target.ne(pad).sum().item()
+    return nats / tokens / math.log(2)
