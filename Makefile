@@ -6,6 +6,8 @@
 # make importance-multi30k-de  what each layer weighs through training, plain and self-taught: an hour
 # make compare-multi30k  self-teaching against training each size, on all of Multi30k: 2 1/2 hours
 # make compare-scarce    all methods, three seeds, on 10,000 pairs: 4 hours (both with significance)
+# make sizes-multi30k    one run of four sizes against training each, three seeds; sizes-scarce-long: on
+#                        10,000 pairs; sizes-wide: with a wider model; hours each, by estimate
 # make study             one setting after the other, on 10,000 pairs: 3 hours, by estimate
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make bench         what it costs: time, memory, decoding speed (about half an hour on 2 cores)
@@ -21,7 +23,11 @@ STAGES := $(strip prepare train truncate $(if $(REFINE),refine)) score report
 SCARCE := SETTINGS=recipes/scarce.sh WORK=work/scarce
 TRIALS := plain plain@2 plain-dropout-0.1@2 selfteach deep-supervision r-drop paper authors $(notdir $(basename $(wildcard recipes/study/*)))
 
-.PHONY: help demo demo-compare compare-scarce compare-multi30k study iwslt14 bitext bench test \
+SIZES := selfteach plain plain@4x3 plain@4x2 plain@4x1 word-kd@4x2
+AS_SHIPPED := STUDENTS="4x3 4x2 4x1" AVERAGE="0 5" ENGINES="fairseq ctranslate2-int8"
+
+.PHONY: help demo demo-compare compare-scarce compare-multi30k sizes-multi30k sizes-scarce-long \
+        sizes-wide study iwslt14 bitext bench test \
         test-slow lint clean
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
@@ -56,6 +62,17 @@ compare-scarce: $(VENV)/.ready
 
 study: $(VENV)/.ready
 	METHOD="$(TRIALS)" LENPENS="0.6 1 1.4 1.8" $(SCARCE) recipes/run.sh multi30k-de $(STAGES)
+
+sizes-multi30k: $(VENV)/.ready
+	METHOD="$${METHOD:-$(SIZES)}" $(AS_SHIPPED) WORK="work/$@" recipes/compare.sh multi30k-de
+
+sizes-scarce-long: $(VENV)/.ready  # these two also with TEST_SET=test1
+	METHOD="$${METHOD:-$(SIZES) word-kd@4x1 deep-supervision}" $(AS_SHIPPED) WORK="work/$@" \
+	    SETTINGS=recipes/scarce-long.sh recipes/compare.sh multi30k-de
+
+sizes-wide: $(VENV)/.ready
+	METHOD="$${METHOD:-selfteach plain plain@4x2 word-kd@4x2}" $(AS_SHIPPED) WORK="work/$@" \
+	    SETTINGS=recipes/wide.sh recipes/compare.sh multi30k-de
 
 compare-%: $(VENV)/.ready
 	recipes/compare.sh "$*"
