@@ -68,6 +68,9 @@ AT_ONCE = {
 }
 
 
+MEASURES = {"seconds": "time", "MB": "peak memory"}
+
+
 class Shape(NamedTuple):
     """A pre-norm Transformer of 6+6 layers, whose FFN is twice as wide, and an update's tokens."""
 
@@ -184,23 +187,52 @@ def ratios(rows: list[dict[str, str]], column: str, **where: object) -> dict[str
 
 
 def report(rows: list[dict[str, str]]) -> str:
-    """The medians of the ratios to stock fairseq, and in brackets their extremes."""
-    found = {tuple(int(row[n]) for n in (*Shape._fields, "threads")): None for row in rows}
-    columns = [(Shape(*shape), threads) for *shape, threads in found]
-    lines = []
-    for column, name in (("seconds", "an update's time"), ("MB", "peak memory")):
-        heads = [f"{s.width}, {s.tokens:,} tokens, {_count(n)}" for s, n in columns]
-        lines += [
-            f"| {name}, / stock: width | {' | '.join(heads)} |",
-            "|---|" + "---:|" * len(columns),
+    """The medians of the ratios to stock fairseq, and in brackets their extremes.
+
+    A table of all that was measured of a shape with every variant, then one of each measure with
+    the variants of all shapes, a line for each.
+    """
+    found = {tuple(int(row[name]) for name in (*Shape._fields, "threads")) for row in rows}
+    columns = {
+        (Shape(*shape), threads, measure): ratios(
+            rows, measure, **Shape(*shape)._asdict(), threads=threads
+        )
+        for *shape, threads in sorted(found, reverse=True)
+        for measure in MEASURES
+    }
+    whole = {key: column for key, column in columns.items() if column.keys() - {*IN_SHORT}}
+    tables = [_of_whole_rounds(whole)] if whole else []
+    return "\n\n".join([*tables, *(_in_short(columns, measure) for measure in MEASURES)])
+
+
+def _of_whole_rounds(columns):
+    heads = [f"{_shape(shape)}, {_count(n)}: {MEASURES[m]}" for shape, n, m in columns]
+    lines = [f"| / stock | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
+    for variant in (*VARIANTS, *AT_ONCE):
+        cells = [
+            _cell(column.get(variant) if variant in VARIANTS or measure == "seconds" else None)
+            for (*_, measure), column in columns.items()
         ]
-        tables = [ratios(rows, column, **s._asdict(), threads=n) for s, n in columns]
-        for variant in (*VARIANTS, *(AT_ONCE if column == "seconds" else ())):
-            cells = [_cell(table.get(variant)) for table in tables]
-            if any(cells):
-                lines.append(f"| {variant} | {' | '.join(cells)} |")
-        lines.append("")
+        if variant != IN_SHORT[0] and any(cells):
+            lines.append(f"| {variant} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _in_short(columns, measure):
+    shown = IN_SHORT[1:]
+    lines = [
+        f"| {MEASURES[measure]}, / stock | {' | '.join(shown)} |",
+        "|---|" + "---:|" * len(shown),
+    ]
+    for (shape, threads, of), column in columns.items():
+        if of == measure:
+            cells = " | ".join(_cell(column.get(variant)) for variant in shown)
+            lines.append(f"| {_shape(shape)}, {_count(threads)} | {cells} |")
+    return "\n".join(lines)
+
+
+def _shape(shape):
+    return f"{shape.width} wide, {shape.tokens:,} tokens"
 
 
 def _count(threads):
