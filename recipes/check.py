@@ -10,7 +10,7 @@ from pathlib import Path
 
 import methods
 import refinements
-from depths import parse_depth
+from depths import parse_depth, parse_layers
 from plan import runs_of_system, systems
 from settings import Machine, Settings, SettingsError, read
 from workers import count_gpus
@@ -24,12 +24,12 @@ PRECISIONS = ("fp32", "fp16", "bf16")
 def faults(settings: Settings, machine: Machine) -> Iterator[str]:
     """What is wrong with settings and environment, whatever the machine: a line each."""
     yield from _of_the_folder(settings)
-    depths = (settings.layers, *settings.students)
-    wrong = [word for word in depths if not _is_depth(word)]
+    wrong = [settings.layers] * (not _is(parse_depth, settings.layers))
+    wrong += [word for word in settings.students if not _is(parse_layers, word)]
     for word in wrong:
         yield (
             f"'{word}' is no depth: write LAYERS and STUDENTS as 3 or 6x3, several with spaces "
-            "between"
+            "between; STUDENTS also as last3x3 or 0+2x0+2"
         )
     of_methods = list(_of_methods(settings, depths_are_right=not wrong))
     yield from of_methods
@@ -111,10 +111,14 @@ def _of_methods(settings: Settings, depths_are_right: bool) -> Iterator[str]:
         name, at, depth = system.partition("@")
         depths = depth.split("-")
         if name == methods.GRADUAL:
-            right = not at or (len(depths) > 1 and all(map(_is_depth, depths)))
+            right = not at or (
+                len(depths) > 1
+                and _is(parse_depth, depths[0])
+                and all(_is(parse_layers, depth) for depth in depths)
+            )
             usage = "gradual, or gradual@6-5-4-3 for these depths"
         else:
-            right = not at or _is_depth(depth)
+            right = not at or _is(parse_depth, depth)
             usage = "plain, or plain@3 for one of 3 layers"
         if not right or not re.fullmatch(r"[^@|/]+", name):
             found.append(f"METHOD={system}: write {usage}")
@@ -160,9 +164,9 @@ def _of_the_environment(machine: Machine) -> Iterator[str]:
             yield f"{name.upper()}: '{word}' is no number"
 
 
-def _is_depth(word: str) -> bool:
+def _is(parse: Callable[[str], object], word: str) -> bool:
     try:
-        parse_depth(word)
+        parse(word)
     except ValueError:
         return False
     return True

@@ -1,4 +1,5 @@
-"""Depths of models, such as 3 or 6x3: the package's grammar of layers, for the recipes."""
+"""Depths of models, such as 3 or 6x3, and the students of a model, such as last3x3: the package's
+grammar of layers, for the recipes."""
 
 import sys
 from pathlib import Path
@@ -8,7 +9,26 @@ sys.path.append(str(Path(__file__).absolute().parent.parent / "selfteach_fairseq
 
 from layers import Layers, layers_of_metric
 
-__all__ = ["evenly", "layers_of_metric", "parse_depth", "sides", "smaller"]
+__all__ = [
+    "evenly",
+    "layers_of_metric",
+    "own_depth",
+    "parse_depth",
+    "parse_layers",
+    "sides",
+    "smaller",
+]
+
+
+def parse_layers(word: str) -> Layers:
+    """What a student is made of: its depth, or other layers, such as last3x3 or 0+2x0+2.
+
+    Raises: ValueError if it is none.
+    """
+    layers = Layers.parse(word)
+    if 0 in layers.counts:
+        raise ValueError(f"'{word}' has no layers")
+    return layers
 
 
 def parse_depth(word: str) -> Layers:
@@ -16,10 +36,18 @@ def parse_depth(word: str) -> Layers:
 
     Raises: ValueError if it is none.
     """
-    depth = Layers.parse(word)
-    if not depth.are_first or 0 in depth.counts:
+    depth = parse_layers(word)
+    if not depth.are_first:
         raise ValueError(f"'{word}' is no depth")
     return depth
+
+
+def own_depth(word: str) -> str:
+    """The depth of a model of a student's size: 3 of last3."""
+    if parse_layers(word).are_first:
+        return word
+    encoder, decoder = sides(word)
+    return str(encoder) if encoder == decoder else f"{encoder}x{decoder}"
 
 
 def smaller(students: tuple[str, ...], depth: str, strict: bool) -> tuple[str, ...]:
@@ -30,7 +58,7 @@ def smaller(students: tuple[str, ...], depth: str, strict: bool) -> tuple[str, .
     found = []
     for student in students:
         try:
-            parse_depth(student).within(parse_depth(depth))
+            parse_layers(student).within(parse_depth(depth))
         except ValueError:
             if strict:
                 raise ValueError(
@@ -45,7 +73,7 @@ def smaller(students: tuple[str, ...], depth: str, strict: bool) -> tuple[str, .
 
 def sides(depth: str) -> tuple[int, int]:
     """How many encoder and decoder layers."""
-    encoder, decoder = parse_depth(depth).counts
+    encoder, decoder = parse_layers(depth).counts
     return encoder, decoder
 
 

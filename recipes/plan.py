@@ -4,7 +4,7 @@ Run, Cut, Score."""
 from typing import NamedTuple, Protocol
 
 import methods
-from depths import evenly, sides, smaller
+from depths import evenly, own_depth, parse_layers, sides, smaller
 from methods import Method
 from settings import Settings
 
@@ -120,8 +120,7 @@ class Cut(NamedTuple):
 
     def _checkpoint(self) -> str:
         if self.run.is_schedule:  # has left a model of each depth
-            encoder, decoder = sides(self.depth)
-            return f"{self.run.name}/model-{encoder}x{decoder}.pt"
+            return f"{self.run.name}/model-{parse_layers(self.depth)}.pt"
         if self.of_epochs != "0":
             return f"{self.run.name}.average.pt"
         return f"{self.run.name}/{self.run.settings.checkpoint}"
@@ -169,10 +168,11 @@ def systems(settings: Settings) -> tuple[str, ...]:
     """METHOD, with what `all` stands for."""
     if settings.methods != ("all",):
         return settings.methods
+    depths = dict.fromkeys(map(own_depth, settings.students))
     return tuple(
         system
         for name in methods.ALL
-        for system in ([f"{name}{s}" for s in settings.students] if name[-1] == "@" else [name])
+        for system in ([f"{name}{depth}" for depth in depths] if name[-1] == "@" else [name])
     )
 
 
@@ -205,7 +205,7 @@ def runs_of_system(settings: Settings, system: str) -> list[Run]:
 def one_by_one(settings: Settings) -> tuple[str, ...]:
     """The depths from the full model's down to the smallest student's: 6, 5, 4, 3."""
     depths = [settings.layers, *settings.students]
-    numbers = [int(depth) for depth in depths if "x" not in depth]
+    numbers = [int(depth) for depth in depths if depth.isdecimal()]
     if len(numbers) < len(depths) or min(numbers) == numbers[0]:
         raise ValueError(
             f"METHOD=gradual goes from LAYERS={settings.layers} to STUDENTS="

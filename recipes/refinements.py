@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import methods
-from depths import parse_depth, sides
+from depths import parse_layers, sides
 from methods import Method
 from plan import Cut, Score, runs_of
 from settings import RECIPES, Settings
@@ -61,15 +61,17 @@ def refinements_of(settings: Settings) -> list[Refinement]:
     cuts = [cut for run in runs_of(settings) for cut in run.cuts if cut.system == run.system]
     wanted = depths(settings) if settings.refine else ()
     for depth in wanted:
-        if all(sides(cut.depth) != sides(depth) for cut in cuts):
+        if all(parse_layers(cut.depth) != parse_layers(depth) for cut in cuts):
             raise ValueError(
                 f"REFINE_DEPTHS: no model of {depth} layers is cut out: name one of "
                 f"{' '.join(dict.fromkeys(cut.depth for cut in cuts))}"
             )
-    kept = {sides(depth) for depth in wanted}
+    kept = {parse_layers(depth) for depth in wanted}
     names = ALL if settings.refine == ("all",) else settings.refine
     found = [find(name) for name in names]
-    return [Refinement(cut, one) for cut in cuts if sides(cut.depth) in kept for one in found]
+    return [
+        Refinement(cut, one) for cut in cuts if parse_layers(cut.depth) in kept for one in found
+    ]
 
 
 def faults(settings: Settings) -> Iterator[str]:
@@ -104,7 +106,7 @@ def depths(settings: Settings) -> tuple[str, ...]:
     """REFINE_DEPTHS, or the smallest student. Raises: ValueError if one is no depth."""
     for depth in settings.refine_depths:
         try:
-            parse_depth(depth)
+            parse_layers(depth)
         except ValueError as error:
             raise ValueError(f"REFINE_DEPTHS: {error}") from None
     smallest = min((settings.layers, *settings.students), key=lambda depth: sum(sides(depth)))

@@ -26,13 +26,15 @@ from .validate import (
     NOT_LEARNT,
     check_extent,
     check_fits,
+    check_kept,
     check_numbers,
     check_settings,
     check_structure,
     check_tensors,
 )
 
-_KEPT = ("train_iterator", "previous_training_time")  # of the extra state, in what is written
+# Of the extra state, in what is written: the last is what _cut() notes of other layers than first.
+_KEPT = ("train_iterator", "previous_training_time", "kept_layers")
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Checkpoint:
             layers = family.depth(weights)
             check_numbers(weights)
             check_fits(family, cfg["model"], weights, any_size)
+            check_kept(extra.get("kept_layers"), layers)
         for known in FAMILIES:
             known.tie(weights)
         return cls(
@@ -114,6 +117,12 @@ class Checkpoint:
     def settings(self) -> Settings:
         """The model's."""
         return self.cfg["model"]
+
+    @property
+    def kept_layers(self) -> Layers | None:
+        """Those of the model that it was cut out of; None if these were its first ones."""
+        note = self.extra.get("kept_layers")
+        return None if note is None else Layers.parse(note)
 
     @property
     def updates(self) -> int:
@@ -178,11 +187,17 @@ class Checkpoint:
         settings = self.family.stock_settings(self.settings, layers)
         weights = self.family.keep(self.weights, numbers)
         check_fits(self.family, settings, weights)
+        extra = dict(self.extra)
+        if not layers.are_first:
+            extra["kept_layers"] = str(layers)
+        elif layers != self.layers:
+            extra.pop("kept_layers", None)
         return replace(
             self,
             cfg={**self.family.stock_surroundings(self.cfg), "model": settings},
             weights=_halved(weights) if fp16 else weights,
-            layers=Layers.first(*(len(kept) for kept in numbers.values())),
+            layers=Layers.first(*layers.counts),
+            extra=extra,
             resumable=False,
         )
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ..errors import CheckpointError, LimitError, one_line
+from ..layers import Layers
 from ..models.family import Family, Settings, Weights
 
 _MOST_VALUES = {"cfg": 10_000, "args": 10_000}  # fairseq has about a thousand
@@ -113,6 +114,16 @@ def check_numbers(model: Weights) -> None:
                 f"its {name} has numbers that are not finite, its training diverged: use one from "
                 "before"
             )
+
+
+def check_kept(note: object, layers: Layers | None) -> None:
+    """Raises: CheckpointError unless the note of which layers a model was made is of so many."""
+    try:
+        right = note is None or (layers and Layers.parse(str(note)).counts == layers.counts)
+    except ValueError:
+        right = False
+    if not right:
+        raise CheckpointError(f"has {layers} layers, and says that these were {one_line(note)}")
 
 
 def check_fits(

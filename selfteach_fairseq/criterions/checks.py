@@ -1,5 +1,6 @@
 """Settings that can't work with a student, refused at start: each error names the way out."""
 
+from fairseq.distributed.utils import get_data_parallel_world_size
 from fairseq.models import ARCH_MODEL_REGISTRY
 from omegaconf import DictConfig
 
@@ -23,15 +24,20 @@ def students_of(cfg: DictConfig) -> tuple[Layers, ...]:
         return (half,)
     try:
         students = parse_students(cfg.student_layers)
+        known = {_numbers(full, full): full}
         for student in students:
-            student.within(full)
-            if not student.are_first:
-                raise ValueError(f"{student} is not made of first layers: only these are trained")
-        if full in students:
-            raise ValueError(f"{full} is the whole model: name a student of fewer layers")
+            same = known.setdefault(_numbers(student, full), student)
+            if same is full:
+                raise ValueError(f"{student} is the whole model: name a student of fewer layers")
+            if same is not student:
+                raise ValueError(f"{student} is the same layers as {same}: name them once")
     except ValueError as error:
         raise ValueError(f"--student-layers {cfg.student_layers}: {error}") from None
     return students
+
+
+def _numbers(layers, full):
+    return tuple(layers.within(full).values())
 
 
 def check(cfg: DictConfig) -> None:
@@ -87,6 +93,18 @@ def _check_workers(cfg):
         raise ValueError(
             "--find-unused-parameters takes the output projection, used by the loss, for unused: "
             "leave it out, for every parameter is used in every update"
+        )
+    own_pass = [str(student) for student in students_of(cfg) if not student.encoder.are_first]
+    if (
+        own_pass
+        and (cfg.checkpoint_activations or cfg.offload_activations)
+        and cfg.ddp_backend not in ("legacy_ddp", "no_c10d")
+        and get_data_parallel_world_size() > 1
+    ):
+        raise ValueError(
+            f"--student-layers {','.join(own_pass)} takes an encoder pass of its own, and "
+            "--checkpoint-activations computes it again, which pytorch_ddp does not allow: "
+            "use --ddp-backend legacy_ddp"
         )
 
 

@@ -1,4 +1,4 @@
-"""`label_smoothed_ce_selfteach`: label-smoothed cross-entropy, and the first layers taught by it.
+"""`label_smoothed_ce_selfteach`: label-smoothed cross-entropy, and some of the layers taught by it.
 
 Shapes: B batch, T target length, N target tokens without padding, C features.
 """
@@ -34,8 +34,9 @@ class SelfteachCriterionConfig(TeacherConfig):
     student_layers: Optional[str] = field(
         default=None,
         metadata={
-            "help": "layers of the student: 3, or 6x3 for encoder x decoder, or several such "
-            "separated by commas (default: half of the model's)"
+            "help": "layers of the student: 3, or 6x3 for encoder x decoder; last3x3 for the last "
+            "ones of the encoder; 0+2+4x0+2 for these, from 0; or several such separated by commas "
+            "(default: half of the model's)"
         },
     )
     student_sampling: Optional[int] = field(
@@ -85,6 +86,8 @@ class SelfteachCriterionConfig(TeacherConfig):
     adaptive_softmax_cutoff: Any = of_model("adaptive_softmax_cutoff")
     quant_noise_scalar: Any = of_model("quant_noise_scalar")
     stock_update: Any = of_model("stock_update")
+    checkpoint_activations: Any = of_model("checkpoint_activations")
+    offload_activations: Any = of_model("offload_activations")
     ddp_backend: str = II("distributed_training.ddp_backend")
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 

@@ -19,7 +19,7 @@ _NUMBERS = (
 )
 _OPTIONAL_NUMBERS = ("training_seconds", "peak_memory_bytes", "sparsity", "chrfpp", "valid_bits")
 _OPTIONAL_COUNTS = ("threads", "beam", "batch_size")
-_OPTIONAL_TEXT = ("tokenizer", "options")
+_OPTIONAL_TEXT = ("tokenizer", "options", "kept_layers")
 _LARGEST = 2**63  # larger numbers are no file sizes and would break the tables
 
 
@@ -37,6 +37,7 @@ def read(path: Path | str) -> Record:
     wrong += [n for n in ("system", "bleu_signature") if not _is_text(record.get(n))]
     wrong += _wrong_of_engine(record)
     wrong += [n for n in _OPTIONAL_TEXT if not isinstance(record.get(n, ""), str)]
+    wrong += ["kept_layers"] * (not wrong and not _fits(record))
     versions = record.get("versions")
     if not isinstance(versions, dict) or not all(map(_is_text, versions.values())):
         wrong.append("versions")
@@ -74,6 +75,15 @@ def read_cost(path: Path | str) -> dict[str, Any]:
     if not all(is_kind(cost.get(name)) for name, is_kind in kinds.items()):
         raise ValueError(f"{path}: lacks one of {', '.join(kinds)}: measure again")
     return {name: cost[name] for name in kinds}
+
+
+def _fits(record):
+    """Whether the layers that it is made of are as many as it has."""
+    try:
+        counts = layers_of(record).counts
+    except ValueError:
+        return False
+    return counts == (record["encoder_layers"], record["decoder_layers"])
 
 
 def _is_number(value):
@@ -125,7 +135,9 @@ def write_csv(records: list[Record], path: Path | str) -> None:
 
 
 def layers_of(record: Record) -> Layers:
-    """The Layers that the scored model has."""
+    """The Layers of the full model that the scored one has: first ones, unless it says others."""
+    if "kept_layers" in record:
+        return Layers.parse(record["kept_layers"])
     return Layers.first(record["encoder_layers"], record["decoder_layers"])
 
 

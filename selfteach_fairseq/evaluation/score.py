@@ -98,6 +98,7 @@ def score(
         **quality.quality(translations, targets, tokenizer),
         **_likelihood(model, data, (source, target), both),
         **{f"{side}_layers": n for side, n in zip(SIDES, model.layers.counts, strict=True)},
+        **({"kept_layers": str(model.kept_layers)} if model.kept_layers else {}),
         "parameters": model.parameters,
         **_sparsity(model),
         **used.facts,

@@ -71,7 +71,7 @@ def compare(paths: Sequence[Path | str], references: Path | str, base: str) -> l
     }
     rows = []
     for key, by_seed in runs.items():
-        other = scratch.get((key.layers, key.engine), key)
+        other = scratch.get((Layers.first(*key.layers.counts), key.engine), key)
         if other == key:
             continue
         for seed in sorted(by_seed.keys() & runs[other].keys()):

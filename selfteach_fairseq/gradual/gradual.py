@@ -124,8 +124,8 @@ class Gradual:
 
     def _train(self, number, stage, start, lock):
         print(
-            f"stage {number} of {len(self.stages)}: {stage.full} layers, teaching its first "
-            f"{stage.student}",
+            f"stage {number} of {len(self.stages)}: {stage.full} layers, teaching its "
+            f"{'first ' * stage.student.are_first}{stage.student}",
             flush=True,
         )
         folder = stage_folder(self.folder, number, stage.full)

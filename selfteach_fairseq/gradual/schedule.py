@@ -15,6 +15,8 @@ def parse_schedule(
 ) -> tuple[Layers, ...]:
     """Read the depths one by one (`6,5,4,3`, `6x6,6x4,6x3`), or by the kind of their steps.
 
+    A depth may be of other layers than the first, of the model before: `6,last4,last3`.
+
     `single:6-3` cuts one layer at a time; `halving:12-3` half of what is there; `decreasing:12-3`
     half of what is still to go, so that it ends with single layers (section 4.5); `auto:6-3` layers
     of about the same importance. Where encoder and decoder take another number of steps, the one
@@ -37,6 +39,8 @@ def parse_schedule(
             depths = tuple(Layers.parse(depth) for depth in spec.split(","))
         if len(depths) < 2:
             raise ValueError("has one depth only")
+        if not depths[0].are_first:
+            raise ValueError(f"begins with {depths[0]}, which is no whole model")
         for before, after in pairwise(depths):
             _check_step(before, after)
     except ValueError as error:
@@ -47,12 +51,13 @@ def parse_schedule(
 def _check_step(before, after):
     if after == before:
         raise ValueError(f"{after} stands twice in a row")
-    if not after.are_first:
-        raise ValueError(f"{after} is not made of first layers")
+    if after.counts == before.counts:
+        raise ValueError(f"{after} after {before} cuts nothing")
     if any(a > b for a, b in zip(after.counts, before.counts, strict=True)):
         raise ValueError(f"{after} after {before} grows")
     if min(after.counts) < 1:
         raise ValueError(f"{after} leaves no layer")
+    after.within(Layers.first(*before.counts))
 
 
 def _by_name(kind, first, last, importance):

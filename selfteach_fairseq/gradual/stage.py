@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from ..layers import Layers
+from ..layers import SIDES, Layers
 from ..programs.options import refuse, value_of
 from ..programs.process import USER_DIR
 
@@ -36,8 +36,7 @@ class Stage(NamedTuple):
             *(*self.saves(), *self._options()),
             *("--user-dir", str(USER_DIR), "--save-dir", str(folder)),
             *("--criterion", "label_smoothed_ce_selfteach", "--student-layers", str(self.student)),
-            *("--encoder-layers", str(self.full.encoder)),
-            *("--decoder-layers", str(self.full.decoder)),
+            *(f"--{side}-layers={n}" for side, n in zip(SIDES, self.full.counts, strict=True)),
             *("--best-checkpoint-metric", self.metric),
         ]
         if self.updates:

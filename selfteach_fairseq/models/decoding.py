@@ -3,70 +3,108 @@
 Shapes: B batch, T target length, S source length, C features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from fairseq.models.transformer import TransformerDecoderBase, TransformerModelBase
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..layers import Layers
+
+Numbers = tuple[int, ...]  # of layers of one side, from 0
+
+
+class Path(NamedTuple):
+    """The layers that a sub-model goes through: the encoder's, then the decoder's."""
+
+    encoder: Numbers
+    decoder: Numbers
+
+
+def paths_of(parts: Iterable[Layers], depth: Layers) -> dict[Layers, Path]:
+    """Those of sub-models. Raises: ValueError if a model of this depth has no such one."""
+    return {part: Path(**part.within(depth)) for part in parts}
 
 
 def decode(
     model: TransformerModelBase,
     prev_output_tokens: Tensor,
-    encoder_out: dict[str, list[Tensor]],
-    layers: Sequence[Layers],
-) -> tuple[dict[Layers, Tensor], list[Tensor]]:
+    is_source_padding: Tensor | None,
+    memories: dict[Numbers, Tensor],
+    paths: Sequence[Path],
+) -> tuple[dict[Path, Tensor], list[Tensor]]:
     """What the decoders of sub-models say, by one pass of the model's own.
 
-    A decoder layer does the same to all of them, but for the encoder depth whose memory it
-    attends to. So one pass serves all: stacked along the batch is a block for every encoder
-    depth, those that end first behind the others.
+    A decoder layer does the same to all of them, but for the memory that it attends to. So one
+    pass serves all: stacked along the batch is a block for each of those that differ so far.
 
     Args:
         prev_output_tokens: (B, T)
-        encoder_out: what the encoder returns, with all its states
-        layers: of each sub-model, first layers; the first of them all layers
+        is_source_padding: (B, S)
+        memories: what the encoder says by these layers, (S, B, C) each
+        paths: of each sub-model; the first is of all layers
 
     Returns: the features (B, T, C) of each, and the inner states of the first, (T, B, C) each
     """
-    decoder, batch = model.decoder, len(prev_output_tokens)
-    ends: dict[int, int] = {}  # encoder depth: the last decoder layer needed above it
-    for encoder_layers, decoder_layers in (part.counts for part in layers):
-        ends[encoder_layers] = max(decoder_layers, ends.get(encoder_layers, 0))
-    blocks = sorted(ends, key=ends.__getitem__, reverse=True)
-    memories = [_memory(model.encoder, encoder_out, depth) for depth in blocks]
-
+    decoder = model.decoder
     embedded = embed(decoder, prev_output_tokens)
-    inner_states = [embedded]
-    x = _beside([embedded] * len(blocks))
-    memory = _beside(memories)
-    causal_mask = decoder.buffered_future_mask(x)
+    causal_mask = decoder.buffered_future_mask(embedded)
     is_padding = prev_output_tokens.eq(decoder.padding_idx)
     masks_padding = decoder.cross_self_attention or bool(is_padding.any())
-    is_source_padding = next(iter(encoder_out["encoder_padding_mask"]), None)
+    attended: tuple[list[Numbers], Tensor] = [], embedded  # of the blocks' encoders, their memories
 
-    outputs = {}
-    for number, layer in enumerate(decoder.layers, start=1):
-        if ends[blocks[-1]] < number:
-            blocks = [depth for depth in blocks if ends[depth] >= number]
-            x = x[:, : len(blocks) * batch].contiguous()
-            memory = _beside(memories[: len(blocks)])
+    def through(layer: nn.Module, x: Tensor, encoders: list[Numbers]) -> Tensor:
+        nonlocal attended
+        if attended[0] != encoders:
+            attended = encoders, _beside([memories[encoder] for encoder in encoders])
         x, *_ = layer(
             x,
-            memory,
-            _stack(is_source_padding, len(blocks)),
+            attended[1],
+            _stack(is_source_padding, len(encoders)),
             self_attn_mask=causal_mask,
-            self_attn_padding_mask=_stack(is_padding, len(blocks)) if masks_padding else None,
+            self_attn_padding_mask=_stack(is_padding, len(encoders)) if masks_padding else None,
         )
-        of_depth = dict(zip(blocks, x.split(batch, dim=1), strict=True))
-        inner_states.append(of_depth[blocks[0]])
-        for part in layers:
-            encoder_layers, decoder_layers = part.counts
-            if decoder_layers == number:
-                outputs[part] = _features(decoder, of_depth[encoder_layers])
-    return outputs, inner_states
+        return x
+
+    ends, inner_states = _along(paths, embedded, decoder.layers, through)
+    return {path: _features(decoder, x) for path, x in ends.items()}, inner_states
+
+
+def _along(
+    paths: Sequence[Path],
+    embedded: Tensor,
+    layers: nn.ModuleList,
+    through: Callable[[nn.Module, Tensor, list[Numbers]], Tensor],
+) -> tuple[dict[Path, Tensor], list[Tensor]]:
+    """The states (T, B, C) at the end of all paths, and the first path's on the way.
+
+    Paths are one block for as long as they have gone through the same layers.
+    """
+    paths = [*dict.fromkeys(paths)]
+    so_far = {path: Path(path.encoder, ()) for path in paths}
+    states = dict.fromkeys(so_far.values(), embedded)
+    inner_states = [embedded]
+    x, blocks = embedded, list[Path]()
+    for number, layer in enumerate(layers):
+        goes_to: dict[Path, int] = {}  # of the blocks that this layer is for, their last one
+        for path in paths:
+            if number in path.decoder:
+                block = so_far[path]
+                so_far[path] = Path(block.encoder, (*block.decoder, number))
+                goes_to[block] = max(path.decoder[-1], goes_to.get(block, 0))
+        # Those that end first come last, so that the others stand beside each other already.
+        wanted = sorted(goes_to, key=goes_to.__getitem__, reverse=True)
+        if wanted != blocks[: len(wanted)]:
+            x = _beside([states[block] for block in wanted])
+        elif len(wanted) < len(blocks):
+            x = x[:, : len(wanted) * embedded.size(1)].contiguous()
+        x = through(layer, x, [block.encoder for block in wanted])
+        blocks = [Path(block.encoder, (*block.decoder, number)) for block in wanted]
+        states |= zip(blocks, x.split(embedded.size(1), dim=1), strict=True)
+        states = {block: states[block] for block in so_far.values()}
+        inner_states.append(states[so_far[paths[0]]])
+    return states, inner_states
 
 
 def embed(decoder: TransformerDecoderBase, prev_output_tokens: Tensor) -> Tensor:
@@ -81,15 +119,6 @@ def embed(decoder: TransformerDecoderBase, prev_output_tokens: Tensor) -> Tensor
     if decoder.layernorm_embedding is not None:
         x = decoder.layernorm_embedding(x)
     return decoder.dropout_module(x).transpose(0, 1)
-
-
-def _memory(encoder, encoder_out, encoder_layers):
-    """What the encoder's first layers alone would return, (S, B, C)."""
-    if encoder_layers == len(encoder.layers):
-        return encoder_out["encoder_out"][0]
-    state = encoder_out["encoder_states"][encoder_layers]
-    norm = encoder.layer_norm
-    return state if norm is None else norm(state)
 
 
 def _features(decoder, x):

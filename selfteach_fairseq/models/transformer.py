@@ -1,4 +1,4 @@
-"""`transformer_selfteach`: fairseq's Transformer, and the students that are its own first layers.
+"""`transformer_selfteach`: fairseq's Transformer, and the students that are some of its own layers.
 
 Shapes: B batch, S source length, T target length, C features, V types.
 """
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..layers import SIDES, Layers
 from .attention import replace_attention
 from .config import FROM_EMBED_DIM, TransformerSelfteachConfig
-from .decoding import decode
+from .decoding import decode, paths_of
 from .dropout import replace_dropout
 from .family import Family, placeholders
 
@@ -30,7 +30,7 @@ _LEAST_IN_LAYER = 12  # tensors
 # Not under an architecture's name: registering a config also claims the architecture so named.
 @register_model("selfteach", dataclass=TransformerSelfteachConfig)
 class TransformerSelfteachModel(TransformerModelBase):
-    """A Transformer whose forward() can also return what its first layers alone would say."""
+    """A Transformer whose forward() can also return what some of its layers alone would say."""
 
     @classmethod
     def add_args(cls, parser: ArgumentParser) -> None:
@@ -111,7 +111,7 @@ class TransformerSelfteachModel(TransformerModelBase):
         """As fairseq's, and the same for any students: see family.Taught.
 
         Args:
-            students: a sequence of Layers, of first ones
+            students: a sequence of Layers
             token_embeddings: (B, S, C), as BART's, for those that the encoder would look up
 
         Returns: (output, extra), where output and every value of the dictionary
@@ -134,13 +134,32 @@ class TransformerSelfteachModel(TransformerModelBase):
             )
             return output, {**extra, "projection": projection, "students": {}}
 
-        full = self.depth
-        outputs, inner_states = decode(self, prev_output_tokens, encoder_out, [full, *students])
+        paths = paths_of((self.depth, *students), self.depth)
+        memories = {
+            numbers: self._memory(numbers, encoder_out, src_tokens, src_lengths, token_embeddings)
+            for numbers in dict.fromkeys(path.encoder for path in paths.values())
+        }
+        is_padding = next(iter(encoder_out["encoder_padding_mask"]), None)
+        outputs, inner_states = decode(
+            self, prev_output_tokens, is_padding, memories, [*paths.values()]
+        )
         if not features_only:
-            outputs = {m: self.decoder.output_layer(x) for m, x in outputs.items()}
-        of_students = {student: outputs[student] for student in students}
+            outputs = {path: self.decoder.output_layer(x) for path, x in outputs.items()}
+        of_students = {student: outputs[paths[student]] for student in students}
         extra = {"inner_states": inner_states, "projection": projection, "students": of_students}
-        return outputs[full], extra
+        return outputs[paths[self.depth]], extra
+
+    def _memory(self, numbers, encoder_out, src_tokens, src_lengths, token_embeddings):
+        """What the encoder's layers of these numbers alone say, (S, B, C): first ones on the way
+        of the whole encoder, others by a pass of their own, as the paper's section 4.6 has it."""
+        encoder = self.encoder
+        if numbers != tuple(range(len(numbers))):
+            cut = _cut(encoder, numbers)
+            return cut(src_tokens, src_lengths, False, token_embeddings)["encoder_out"][0]
+        if len(numbers) == len(encoder.layers):
+            return encoder_out["encoder_out"][0]
+        state = encoder_out["encoder_states"][len(numbers)]
+        return state if encoder.layer_norm is None else encoder.layer_norm(state)
 
 
 def _cut(stack, numbers):

@@ -47,6 +47,25 @@ def test_any_layers_can_be_kept(keep, arch):
     assert torch.equal(logits(cut), logits(model))
 
 
+def test_it_is_known_which_layers_were_kept(tmp_path):
+    def of_file(checkpoint):
+        checkpoint.write(tmp_path / "model.pt")
+        return Checkpoint.read(tmp_path / "model.pt")
+
+    whole = Checkpoint.of(made(*SHARED)[1])
+    last = of_file(whole.cut(Layers.parse("last3x2")))
+    assert str(last.kept_layers) == "last3x2" and last.layers == Layers.first(3, 2)
+    assert of_file(last.stock()).kept_layers == last.kept_layers
+    assert last.cut(Layers.first(1, 1)).kept_layers is None
+    assert str(last.cut(Layers.parse("0+2x+1")).kept_layers) == "0+2x+1"
+    assert of_file(whole.cut(Layers.first(3, 2))).kept_layers is None is whole.kept_layers
+    for note in ("last2x2", "all", 3, ["last3x2"]):
+        state = torch.load(tmp_path / "model.pt", weights_only=True)
+        state["extra_state"]["kept_layers"] = note
+        with pytest.raises(CheckpointError, match="layers, and says that these were"):
+            Checkpoint.of(state)
+
+
 def test_a_cut_checkpoint_needs_nothing_of_this_package(tmp_path):
     model, _ = build(*SHARED)
     state = plain(checkpoint_of(model, *SHARED))

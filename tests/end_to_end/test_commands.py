@@ -230,18 +230,22 @@ def test_bleu_of_a_student_in_validation_and_resuming_after_it(data, tmp_path):
     bleu = (
         *("--task", "translation_selfteach", "--eval-bleu", "--eval-bleu-args", '{"beam": 1}'),
         *("--best-checkpoint-metric", "bleu", "--maximize-best-checkpoint-metric"),
-        *("--student-layers", "2x1"),
+        *("--student-layers", "last2x1"),
     )
     full = train(data, tmp_path / "full", *bleu, "--max-epoch", 1).stdout
     small = train(
-        data, tmp_path / "small", *bleu, "--max-epoch", 1, "--eval-bleu-student", "2x1"
+        data, tmp_path / "small", *bleu, "--max-epoch", 1, "--eval-bleu-student", "last2x1"
     ).stdout
     assert all("| bleu " in losses(log, "valid")[0] for log in (full, small))
 
-    more = train(data, tmp_path / "small", *bleu, "--eval-bleu-student", "2x1", "--max-epoch", 2)
+    more = train(
+        data, tmp_path / "small", *bleu, "--eval-bleu-student", "last2x1", "--max-epoch", 2
+    )
     assert "Loaded checkpoint" in more.stdout and len(losses(more.stdout, "valid")) == 1
     output = tmp_path / "student.pt"
-    selfteach("truncate", tmp_path / "small/checkpoint_best.pt", "--layers", "2x1", "-o", output)
+    selfteach(
+        "truncate", tmp_path / "small/checkpoint_best.pt", "--layers", "last2x1", "-o", output
+    )
     state = torch.load(output, weights_only=True)
     assert state["cfg"]["task"]["_name"] == "translation"
     result = train(*(data, tmp_path / "wrong", *bleu, "--eval-bleu-student", "9"), check=False)
@@ -295,7 +299,9 @@ def test_switched_off_it_trains_as_fairseqs_criterion_does(data, tmp_path):
         (("--student-layers", 9), "--student-layers 9: 9x9 asks for 9 encoder layers: choose 1 to"),
         (("--arch", "transformer_tiny"), "--arch transformer_tiny has no students"),
         (("--encoder-layerdrop", 0.2, "--student-layers", 2), "--encoder-layerdrop 0.2"),
-        (("--student-layers", "last1x1"), "last1x1 is not made of first layers"),
+        (("--student-layers", "last2,2"), "last2x2 is the whole model"),
+        (("--student-layers", "last1x1,+1x1"), "+1x1 is the same layers as last1x1"),
+        (("--student-layers", "0+2x1"), "has 2 encoder layers, 0 to 1"),
         (
             ("--task", "multilingual_translation", "--lang-pairs", "xx-en"),
             "--arch transformer_selfteach_tiny is no multilingual model",

@@ -10,7 +10,7 @@ from conftest import train
 from exact import assert_same, last
 
 FLAGS = (
-    *("--student-layers", "2x1,3,1", "--student-sampling", 1, "--alpha-start-update", 3),
+    *("--student-layers", "2x1,last3x3,1", "--student-sampling", 1, "--alpha-start-update", 3),
     *("--alpha-warmup-updates", 20, "--dropout", 0.1, "--batch-size", 10, "--max-epoch", 3),
     *("--save-interval-updates", 5, "--log-interval", 1, "--patience", 9),
 )

@@ -79,6 +79,14 @@ def test_each_system_is_tested_against_its_size_from_scratch(tmp_path, scored, c
         assert 0 < float(row["p"]) <= 1
 
 
+def test_other_layers_are_tested_against_as_many(tmp_path, scored, capsys):
+    paths = [scored("plain", 4, 2), scored("plain@2", 2, 4), scored("selfteach", 2, 3)]
+    paths.append(scored("selfteach", 2, 3, name="last", kept_layers="last2x2"))
+    assert run(tmp_path, paths)[0] == 0
+    rows = table(capsys)
+    assert {rows["selfteach", layers]["against"] for layers in ("2x2", "last2x2")} == {"plain@2"}
+
+
 def test_seeds_are_compared_one_by_one(tmp_path, scored, capsys):
     paths = [scored("plain@2", 2, 4, seed) for seed in "123"]
     paths += [scored("a", 2, 2, "1"), scored("a", 2, 2, "3"), scored("a", 2, 2, "9")]

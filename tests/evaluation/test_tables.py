@@ -60,6 +60,7 @@ def error_of(path, capsys, command="report"):
         *(("system", value) for value in (["x"], "a\x1b[2J")),
         *(("sparsity", value) for value in ("0.5", True, -0.5, float("nan"), [])),
         *(("options", value) for value in (["--cpu"], None, 5)),
+        *(("kept_layers", value) for value in ("last2x2", "all", "", None, 6)),
         ("tokenizer", ["zh"]),
         *(("versions", value) for value in (None, "2.13", {"torch": ["2.13"]})),
         *(("engine", value) for value in (None, "marian", ["fairseq"], 1)),
@@ -187,6 +188,19 @@ def test_seeds_of_one_system_are_one_row(tmp_path, capsys):
     row = capsys.readouterr().out.splitlines()[2]
     cells = [cell.strip() for cell in row.split("|")]
     assert cells[1:3] == ["plain", "6x3"] and cells[4:6] == ["3", "32.0 ± 2.0"]
+
+
+def test_other_layers_are_rows_of_their_own(tmp_path, capsys):
+    records = ({"bleu": 30}, {"bleu": 20, "kept_layers": "last6x3"})
+    paths = [
+        str(written(tmp_path, {**RECORD, "system": "a", **r}, f"{r['bleu']}")) for r in records
+    ]
+    assert main(["report", *paths]) == 0
+    rows = [line.split("|")[1:6] for line in capsys.readouterr().out.splitlines()[2:4]]
+    assert [(row[1].strip(), row[4].strip()) for row in rows] == [
+        ("6x3", "30.0"),
+        ("last6x3", "20.0"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["bleu_signature", "bleu_lc_signature", "chrf_signature"])

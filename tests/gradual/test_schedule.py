@@ -1,5 +1,7 @@
 """Which depths a schedule goes through."""
 
+import re
+
 import pytest
 
 from selfteach_fairseq.gradual.schedule import parse_schedule
@@ -14,6 +16,7 @@ def depths(spec, importance=None):
     [
         ("6,5,3", "6x6,5x5,3x3"),
         ("6x6,6x4,6x3", "6x6,6x4,6x3"),
+        ("6,last4,0+2+3x0+2", "6x6,last4x4,0+2+3x0+2"),
         ("single:6-3", "6x6,5x5,4x4,3x3"),
         ("single:6x4-4x3", "6x4,5x4,4x3"),
         ("halving:12-3", "12x12,6x6,3x3"),
@@ -37,6 +40,9 @@ def test_forms(spec, expected):
         ("6x6,5x7", "5x7 after 6x6 grows"),
         ("6,5,5", "5x5 stands twice in a row"),
         ("2,0", "0x0 leaves no layer"),
+        ("last6,3", "begins with last6x6, which is no whole model"),
+        ("6,4,last4", "last4x4 after 4x4 cuts nothing"),
+        ("6,4,0+4x0+4", "has 4 encoder layers, 0 to 3"),
         ("halving:3-6", "6x6 after 3x3 grows"),
         ("single:3-3", "3x3 stands twice in a row"),
         ("auto:3-0", "0x0 leaves no layer"),
@@ -44,7 +50,9 @@ def test_forms(spec, expected):
     ],
 )
 def test_what_is_no_schedule_is_refused(spec, message):
-    with pytest.raises(ValueError, match=f"^--schedule {spec}: .*{message}.*: write 6,5,4,3"):
+    with pytest.raises(
+        ValueError, match=f"^--schedule {re.escape(spec)}: .*{message}.*: write 6,5,4,3"
+    ):
         parse_schedule(spec)
 
 

@@ -12,7 +12,8 @@ from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.layers import Layers
 from selfteach_fairseq.models.decoding import embed
 
-STUDENTS = (Layers.first(2, 1), Layers.first(4, 2), Layers.first(1, 3))
+FIRST = (Layers.first(2, 1), Layers.first(4, 2), Layers.first(1, 3))
+STUDENTS = (*FIRST, *map(Layers.parse, ("last2x2", "last2x1", "0+2x0+2", "4x+1", "1+3x3")))
 VARIANTS = {
     "post-norm": (),
     "pre-norm": ("--encoder-normalize-before", "--decoder-normalize-before"),
@@ -114,7 +115,7 @@ class Waits(TorchDispatchMode):
 def test_students_wait_for_the_gpu_no_more_often_than_stock_fairseq():
     model, sample = built(()), batch()["net_input"]
     counts = []
-    for students in ((), STUDENTS):
+    for students in ((), FIRST):
         with Waits() as waits:
             model(**sample, students=students)
         counts.append(waits.count)
@@ -149,24 +150,39 @@ def test_the_student_is_neither_the_model_nor_a_decoder_on_the_full_encoder():
     torch.testing.assert_close(everything, logits, rtol=0, atol=1e-6)
 
 
+def rows_of(layers, model, students):
+    """The rows of each call of one of the layers."""
+    seen = []
+    for layer in layers:
+        layer.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].size(1)))
+    model(**batch()["net_input"], students=tuple(map(Layers.parse, students)))
+    return seen
+
+
 @pytest.mark.parametrize(
     "students, rows",
     [
         ((), [5, 5, 5]),
-        ((Layers.first(2, 1),), [10, 5, 5]),
-        ((Layers.first(4, 1), Layers.first(4, 2)), [5, 5, 5]),
-        ((Layers.first(2, 1), Layers.first(2, 2)), [10, 10, 5]),
-        ((Layers.first(1, 1), Layers.first(2, 2), Layers.first(3, 3)), [20, 15, 10]),
+        (("2x1",), [10, 5, 5]),
+        (("4x1", "4x2"), [5, 5, 5]),
+        (("2x1", "2x2"), [10, 10, 5]),
+        (("1x1", "2", "3"), [20, 15, 10]),
+        (("last2x2", "last2x1", "2+3x1"), [10, 10, 5]),
+        (("4x0+2", "4x0+1"), [5, 5, 10]),
+        (("4x+1", "last2x1+2"), [5, 15, 10]),
     ],
     ids=str,
 )
 def test_a_decoder_layer_runs_once_on_what_is_needed(students, rows):
-    """Students with one encoder depth share their rows; one with every encoder layer adds none."""
-    model, seen = built(()), []
-    for layer in model.decoder.layers:
-        layer.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].size(1)))
-    model(**batch()["net_input"], students=students)
-    assert seen == rows
+    """What differs neither in the encoder nor in the layers so far shares its rows."""
+    model = built(())
+    assert rows_of(model.decoder.layers, model, students) == rows
+
+
+def test_equal_encoders_run_once():
+    students = ("last2x2", "last2x1", "2+3x3", "2x1", "1")
+    model = built(())
+    assert rows_of(model.encoder.layers, model, students) == [5] * (4 + 2)
 
 
 def test_padding_and_the_order_of_the_batch_change_nothing():

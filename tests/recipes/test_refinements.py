@@ -54,6 +54,12 @@ def test_depths_are_found_however_they_are_written(read):
     ]
 
 
+def test_students_of_as_many_layers_are_told_apart(read):
+    wanted = {"REFINE": "r3f", "REFINE_DEPTHS": "last2", "STUDENTS": "2 last2x2"}
+    found = refinements.refinements_of(read(METHOD="selfteach", **wanted))
+    assert columns(found, "start", "keep") == [("selfteach-seed1-last2x2", "--layers last2x2")]
+
+
 def test_the_learning_rate_that_wins_in_training(read):
     found = read()
     for words, rate in ((("--lr", "1", "--lr", "2e-3"), "0.0002"), (("--lr=5e-4",), "5e-05")):

@@ -154,6 +154,10 @@ def test_a_schedule_goes_one_by_one_or_as_it_says(rows):
         ["6x3", "gradual@6x6-6x3-3-seed1/model-6x3.pt"],
         ["3", "gradual@6x6-6x3-3-seed1/model-3x3.pt"],
     ]
+    cuts = rows("--cuts", "checkpoint", METHOD="gradual@6-last4-2")
+    assert [path for (path,) in cuts] == [
+        f"gradual@6-last4-2-seed1/model-{depth}.pt" for depth in ("6x6", "last4x4", "2x2")
+    ]
 
 
 @pytest.mark.parametrize(("layers", "students"), [("6x6", "3x3"), ("3", "3 4"), ("6", "8")])
@@ -199,6 +203,20 @@ def test_all_methods_at_all_sizes(rows):
     found = [row[0] for row in rows("system", METHOD="all", STUDENTS="2 1")]
     assert found[:5] == ["plain", "plain@2", "plain@1", "layerdrop", "word-kd@2"]
     assert found[-3:] == ["r-drop", "deep-supervision", "selfteach"]
+    found = [row[0] for row in rows("system", METHOD="all", STUDENTS="2 last2 0+2x+0")]
+    assert found[:4] == ["plain", "plain@2", "plain@2x1", "layerdrop"]
+
+
+def test_students_of_any_layers(rows):
+    options = {"METHOD": "selfteach plain", "STUDENTS": "last2x2 0+2x0+2 last9x1 last4"}
+    with pytest.raises(settings.SettingsError, match="no student of last9x1 layers"):
+        rows(**options)
+    options["STUDENTS"] = "last2x2 0+2x0+2 last4"
+    assert "--student-layers last2x2,0+2x0+2 " in f"{rows('flags', **options)[0][0]} "
+    assert rows("--cuts", "depth", "keep", **options)[1:3] == [
+        ["last2x2", "--layers last2x2"],
+        ["0+2x0+2", "--layers 0+2x0+2"],
+    ]
 
 
 def test_settings_and_flags_of_the_first_release(rows, tmp_path, monkeypatch):
