@@ -19,8 +19,8 @@ from torch import nn
 from ..errors import CheckpointError
 from ..files import whole
 from ..layers import Layers
-from ..models import FAMILIES, TRANSFORMER, family_of
-from ..models.family import Family, Settings, Weights, layer_matrices
+from ..models import FAMILIES, TRANSFORMER, family_of, refusal
+from ..models.family import Family, Settings, Weights, layer_matrices, namespace
 from .reading import plain, read
 from .validate import (
     NOT_LEARNT,
@@ -182,7 +182,7 @@ class Checkpoint:
 
     def _cut(self, layers: Layers, fp16: bool) -> "Checkpoint":
         if self.family is None or self.layers is None:
-            raise TRANSFORMER.refusal(self.settings["_name"])
+            raise refusal(self.settings["_name"])
         numbers = layers.within(self.layers)
         settings = self.family.stock_settings(self.settings, layers)
         weights = self.family.keep(self.weights, numbers)
@@ -212,7 +212,8 @@ class Checkpoint:
 
         Raises: ValueError if the task's dictionaries don't fit the model.
         """
-        model = build_model(OmegaConf.create({**self.settings, **settings}), task)
+        kind = self.family.kind if self.family else OmegaConf.create
+        model = build_model(kind({**self.settings, **settings}), task)
         model.load_state_dict(self.weights, strict=True)
         return model
 
@@ -222,9 +223,12 @@ class Checkpoint:
         Raises: OSError, with one line, if it can't be written; then `path` is what it was.
         """
         without_files = {f"{side}_embed_path": None for side in ("encoder", "decoder")}
+        settings: Any = {**self.settings, **without_files}
+        if self.family and self.family.kind is namespace:
+            settings = namespace(settings)
         state = {
             "args": None,
-            "cfg": {**self.cfg, "model": {**self.settings, **without_files}},
+            "cfg": {**self.cfg, "model": settings},
             "model": self.weights,
             "criterion": None,
             "optimizer_history": [self.history],

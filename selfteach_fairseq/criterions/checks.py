@@ -5,7 +5,7 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 from omegaconf import DictConfig
 
 from ..layers import Layers, parse_students
-from ..models.transformer import TransformerSelfteachModel
+from ..models.students import WithStudents
 
 
 def students_of(cfg: DictConfig) -> tuple[Layers, ...]:
@@ -55,17 +55,17 @@ def check(cfg: DictConfig) -> None:
 def check_architecture(name: str, why: str) -> None:
     """Raises: ValueError, which says why, unless an architecture is of this package's model."""
     architecture = ARCH_MODEL_REGISTRY.get(name)
-    if architecture is None or not issubclass(architecture, TransformerSelfteachModel):
+    if architecture is None or not issubclass(architecture, WithStudents):
         raise ValueError(
-            f"--arch {name} {why} needs --arch transformer_selfteach or another architecture whose "
-            "name starts so"
+            f"--arch {name} {why} needs --arch transformer_selfteach, or another architecture "
+            "with selfteach in its name"
         )
 
 
 def _check_model(cfg):
     check_architecture(cfg.arch, "has no students: --criterion label_smoothed_ce_selfteach")
     for side in ("encoder", "decoder"):
-        layerdrop = getattr(cfg, f"{side}_layerdrop")
+        layerdrop = getattr(cfg, f"{side}_layerdrop") or 0  # BART's has no default
         if layerdrop > 0:
             raise ValueError(
                 f"--{side}-layerdrop {layerdrop} would drop the student's layers: set it to 0, "
@@ -76,7 +76,7 @@ def _check_model(cfg):
             f"--adaptive-softmax-cutoff {cfg.adaptive_softmax_cutoff} leaves no output projection "
             "for the student to share: leave it out"
         )
-    if cfg.quant_noise_scalar > 0:
+    if (cfg.quant_noise_scalar or 0) > 0:
         raise ValueError(
             f"--quant-noise-scalar {cfg.quant_noise_scalar} also quantises the output projection, "
             "which the loss reads unquantised: leave it out, or use --quant-noise-pq"
@@ -88,11 +88,6 @@ def _check_workers(cfg):
         raise ValueError(
             "--ddp-backend fully_sharded splits the output projection, which the loss reads whole: "
             "use pytorch_ddp or legacy_ddp"
-        )
-    if cfg.find_unused_parameters:
-        raise ValueError(
-            "--find-unused-parameters takes the output projection, used by the loss, for unused: "
-            "leave it out, for every parameter is used in every update"
         )
     own_pass = [str(student) for student in students_of(cfg) if not student.encoder.are_first]
     if (

@@ -1,4 +1,4 @@
-"""`transformer_selfteach*`: a twin of every architecture of fairseq's model `transformer`."""
+"""A twin, with students, of every architecture of fairseq's models `transformer` and `bart`."""
 
 from fairseq.models import (
     ARCH_CONFIG_REGISTRY,
@@ -6,10 +6,10 @@ from fairseq.models import (
     register_model_architecture,
 )
 
-from .transformer import TRANSFORMER
+from . import FAMILIES
 
 
-def _register_twin(stock_name):
+def _register_twin(family, stock_name):
     stock_architecture = ARCH_CONFIG_REGISTRY[stock_name]
 
     def architecture(args):
@@ -18,9 +18,10 @@ def _register_twin(stock_name):
             args.tpu = False
         stock_architecture(args)
 
-    name = f"{TRANSFORMER.twins}{stock_name.removeprefix(TRANSFORMER.stock)}"
-    register_model_architecture(TRANSFORMER.twin, name)(architecture)
+    name = stock_name.replace(family.stock, family.twins, 1)  # mbart_base: mbart_selfteach_base
+    register_model_architecture(family.twin, name)(architecture)
 
 
-for _name in list(ARCH_MODEL_INV_REGISTRY[TRANSFORMER.stock]):
-    _register_twin(_name)
+for _family in FAMILIES:
+    for _name in list(ARCH_MODEL_INV_REGISTRY[_family.stock]):
+        _register_twin(_family, _name)

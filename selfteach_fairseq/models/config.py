@@ -36,19 +36,19 @@ def _flat_fields():
                 yield name, inner.type, field(default=inner.default, metadata=inner.metadata)
 
 
-_STOCK_UPDATE = field(
-    default=False,
-    metadata={
-        "help": "compute updates number for number as before they were made cheaper: with torch's "
-        "dropout, fairseq's attention and its own Adam for adam_fused"
-    },
+STOCK_UPDATE = (  # help
+    "compute updates number for number as before they were made cheaper: with torch's dropout, "
+    "fairseq's attention and its own Adam for adam_fused"
 )
 # Those that stock models do not have.
 OUR_SETTINGS = ("stock_update",)
 
 TransformerSelfteachConfig = make_dataclass(
     "TransformerSelfteachConfig",
-    [*_flat_fields(), ("stock_update", bool, _STOCK_UPDATE)],
+    [
+        *_flat_fields(),
+        ("stock_update", bool, field(default=False, metadata={"help": STOCK_UPDATE})),
+    ],
     bases=(FairseqDataclass,),
 )
 

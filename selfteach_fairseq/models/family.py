@@ -6,18 +6,18 @@ family's model is in Taught.
 
 import re
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from fairseq.data import Dictionary
 from fairseq.models import (
     ARCH_CONFIG_REGISTRY,
-    ARCH_MODEL_INV_REGISTRY,
     ARCH_MODEL_REGISTRY,
     MODEL_REGISTRY,
 )
 from fairseq.tasks import TASK_DATACLASS_REGISTRY
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
@@ -49,11 +49,17 @@ class Taught(Protocol):
     def __call__(self, *, students: tuple[Layers, ...], **inputs: Any) -> tuple[Tensor, dict]: ...
 
 
+def namespace(settings: Settings) -> Namespace:
+    """Settings for fairseq's models without a dataclass, where these read more than they say."""
+    return Namespace(**settings)
+
+
 @dataclass(frozen=True)
 class Family:
     """What this package knows of the checkpoints of a kind of model."""
 
-    stock: str  # fairseq's name of the model, and of its architecture that sets nothing
+    stock: str  # fairseq's name of the model
+    architecture: str  # and of the architecture that cut models have: they say all settings
     twin: str  # this package's name of its model with students
     twins: str  # how the names of that one's architectures begin
     sides: tuple[str, ...]
@@ -62,6 +68,7 @@ class Family:
     criteria: Mapping[str, str]  # this package's, and those of fairseq that stand for them
     tasks: Mapping[str, str]  # likewise
     build: Callable[[Settings, Weights], nn.Module]  # without memory, to be loaded into
+    kind: Callable[[Settings], Any] = OmegaConf.create  # what its model takes as settings
 
     def has(self, architecture: str) -> bool:
         """Whether an architecture is of fairseq's own model, or of its twin."""
@@ -69,18 +76,8 @@ class Family:
         return ARCH_MODEL_REGISTRY.get(architecture) in models
 
     def depth(self, weights: Weights) -> Layers:
-        """All layers of a model.
-
-        Raises: CheckpointError unless they are numbered from 0 without a gap.
-        """
-        counts = {}
-        for side in self.sides:
-            found = (_LAYER.fullmatch(name) for name in weights)
-            numbers = {int(match[2]) for match in found if match and match[1] == side}
-            if not numbers or numbers != set(range(len(numbers))):
-                raise CheckpointError(f"its {side} is no stack of Transformer layers")
-            counts[side] = len(numbers)
-        return Layers.first(counts["encoder"], counts.get("decoder"))
+        """All layers of a model. Raises: CheckpointError, see depth_of()."""
+        return depth_of(weights, self.sides)
 
     def types(self, weights: Weights, side: str) -> int:
         """The size of a side's vocabulary."""
@@ -119,7 +116,8 @@ class Family:
 
     def stock_settings(self, settings: Settings, layers: Layers) -> Settings:
         """The settings of fairseq's own model with so many of the layers."""
-        settings = {**self.complete(settings), "_name": self.stock, "arch": self.stock}
+        names = {"_name": self.architecture, "arch": self.architecture}
+        settings = {**self.complete(settings), **names}
         for name in OUR_SETTINGS:
             settings.pop(name, None)
         for side, count in zip(self.sides, layers.counts, strict=True):
@@ -147,13 +145,20 @@ class Family:
             cfg["criterion"] = {"_name": self.criteria[criterion["_name"]], **kept}
         return cfg
 
-    def refusal(self, architecture: str) -> CheckpointError:
-        """Of a checkpoint that is none of this family's."""
-        stock = ", ".join(ARCH_MODEL_INV_REGISTRY[self.stock])
-        return CheckpointError(
-            f"is of architecture {architecture}: what can be cut or scored is {self.twins}*, or "
-            f"of fairseq's model {self.stock}: {stock}"
-        )
+
+def depth_of(weights: Weights, sides: Sequence[str]) -> Layers:
+    """All layers of a model's sides.
+
+    Raises: CheckpointError unless they are numbered from 0 without a gap.
+    """
+    counts = {}
+    for side in sides:
+        found = (_LAYER.fullmatch(name) for name in weights)
+        numbers = {int(match[2]) for match in found if match and match[1] == side}
+        if not numbers or numbers != set(range(len(numbers))):
+            raise CheckpointError(f"its {side} is no stack of Transformer layers")
+        counts[side] = len(numbers)
+    return Layers.first(counts["encoder"], counts.get("decoder"))
 
 
 def layer_matrices(named: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq.tasks.multilingual_translation import MultilingualTranslationTask
 
-from ..models.transformer import TransformerSelfteachModel
+from ..models.students import WithStudents
 
 
 def _build_multilingual_model(task, args, from_checkpoint=False):
@@ -14,7 +14,7 @@ def _build_multilingual_model(task, args, from_checkpoint=False):
 
     Raises: ValueError for this package's model, which is of one pair of languages.
     """
-    if ARCH_MODEL_REGISTRY.get(args._name) is TransformerSelfteachModel:
+    if issubclass(ARCH_MODEL_REGISTRY.get(args._name, object), WithStudents):
         raise ValueError(
             f"--arch {args._name} is no multilingual model: use --task "
             "translation_multi_simple_epoch, or --arch multilingual_transformer without students"

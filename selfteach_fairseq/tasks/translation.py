@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ..evaluation import quality
-from ..models.transformer import TransformerSelfteachModel
+from ..models.students import WithStudents
 from .pruning import Schedule, pruning
 
 
@@ -90,7 +90,7 @@ class SelfteachTranslationTask(TranslationTask):
         flag = f"--eval-bleu-student {self.cfg.eval_bleu_student}"
         if not self.cfg.eval_bleu:
             raise ValueError(f"{flag} needs --eval-bleu: add it")
-        if not isinstance(model, TransformerSelfteachModel):
+        if not isinstance(model, WithStudents):
             raise ValueError(f"{flag} needs --arch transformer_selfteach, or one named alike")
         try:
             return model.student(self.cfg.eval_bleu_student)

@@ -286,7 +286,6 @@ def test_per_token_losses_are_refused():
         (("--kl-temperature", "0"), "--kl-temperature 0.0"),
         (("--quant-noise-scalar", "0.5"), "--quant-noise-scalar 0.5"),
         (("--ddp-backend", "fully_sharded"), "--ddp-backend fully_sharded .* use pytorch_ddp"),
-        (("--find-unused-parameters",), "--find-unused-parameters .* leave it out"),
         (("--loss-chunk-tokens", "0"), "--loss-chunk-tokens 0"),
         (("--student-sampling", "0"), "--student-sampling 0: choose 1 to 1"),
         (("--student-layers", "2,1", "--student-sampling", "3"), "choose 1 to 2"),

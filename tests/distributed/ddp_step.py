@@ -27,7 +27,8 @@ def rows(sample, which):
 path, *flags = sys.argv[1:]
 dist.init_process_group("gloo")
 model, criterion = build(*flags)
-worker = ModuleProxyWrapper(DistributedDataParallel(model.train()))
+options = {"find_unused_parameters": "--find-unused-parameters" in flags}
+worker = ModuleProxyWrapper(DistributedDataParallel(model.train(), **options))
 mine = slice(0, 3) if dist.get_rank() == 0 else slice(3, 6)
 loss, _, _ = criterion(worker, rows(batch(sentences=6), mine))
 loss.backward()

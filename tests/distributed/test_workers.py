@@ -98,12 +98,13 @@ STUDENTS = ("--student-layers", "2x1,3")
         STUDENTS,
         (*STUDENTS, "--checkpoint-activations"),
         ("--student-layers", "last2x1,0+2x0+2,2"),
+        (*STUDENTS, "--find-unused-parameters"),
         ("--criterion", "word_level_distillation", "--teacher"),
         ("--criterion", "r3f_translation", "--r3f-eps", 1e-7),  # noise that hides no difference
         ("--criterion", "intra_distillation", "--intra-schedule", "constant"),
         (*STUDENTS, "--teacher"),
     ],
-    ids=["kept", "checkpointed", "any layers", "distilled", "r3f", "intra", "taught"],
+    ids=["kept", "checkpointed", "any layers", "searched", "distilled", "r3f", "intra", "taught"],
 )
 def test_pytorch_ddp_averages_the_whole_gradient(tmp_path, flags):
     path = tmp_path / "gradients.pt"

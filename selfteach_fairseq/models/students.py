@@ -1,0 +1,155 @@
+"""What makes a model of fairseq's Transformers one with students: a class to stand before its own.
+
+Shapes: B batch, S source length, T target length, C features, V types.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from fairseq.models.transformer import TransformerConfig, TransformerModelBase
+from torch import Tensor, nn
+
+from ..layers import SIDES, Layers
+from .attention import replace_attention
+from .decoding import decode, paths_of
+from .dropout import replace_dropout
+
+
+class WithStudents(TransformerModelBase):
+    """A model whose forward() can also return what some of its layers alone would say."""
+
+    num_updates = 0
+
+    def set_num_updates(self, num_updates: int) -> None:
+        """Keeps the update number for the criterion, which fairseq does not tell."""
+        super().set_num_updates(num_updates)
+        self.num_updates = num_updates
+
+    @property
+    def depth(self) -> Layers:
+        """All of its Layers."""
+        return Layers.first(len(self.encoder.layers), len(self.decoder.layers))
+
+    def source_embeddings(self, src_tokens: Tensor) -> Tensor:
+        """What the encoder looks up for source tokens (B, S), and forward() takes: (B, S, C)."""
+        return self.encoder.embed_tokens(src_tokens)
+
+    def student(self, layers: Layers | str | int, decoder_layers: int | None = None) -> nn.Module:
+        """A sub-model, as a stock fairseq Transformer.
+
+        It shares every module with this model: training one trains the other, and train() and
+        eval() reach both. Its state_dict() is that of the truncated checkpoint. TorchScript takes
+        the latter, and this one only of a model with --stock-update.
+
+        Args:
+            layers: Layers, or how they are written ("6x3"); with `decoder_layers` a number, of
+                the first encoder layers
+
+        Raises: ValueError if this model has no such sub-model.
+        """
+        if decoder_layers is not None:
+            layers = Layers.first(layers, decoder_layers)  # type: ignore[arg-type]
+        elif not isinstance(layers, Layers):
+            layers = Layers.parse(str(layers))
+        numbers = layers.within(self.depth)
+        cfg = copy.deepcopy(self.cfg)
+        cfg.encoder.layers, cfg.decoder.layers = layers.counts
+        student = self.stock(cfg, *(_cut(getattr(self, side), numbers[side]) for side in SIDES))
+        student.training = self.training
+        return student
+
+    def stock(self, cfg: TransformerConfig, encoder: nn.Module, decoder: nn.Module) -> nn.Module:
+        """A model of fairseq's own class, of these modules as they are."""
+        return TransformerModelBase(cfg, encoder, decoder)
+
+    def forward(
+        self,
+        src_tokens: Tensor,
+        src_lengths: Tensor,
+        prev_output_tokens: Tensor,
+        return_all_hiddens: bool = True,
+        features_only: bool = False,
+        alignment_layer: int | None = None,
+        alignment_heads: int | None = None,
+        students: Sequence[Layers] = (),
+        token_embeddings: Tensor | None = None,
+    ) -> tuple[Tensor, dict]:
+        """As fairseq's, and the same for any students: see family.Taught.
+
+        Args:
+            students: a sequence of Layers
+            token_embeddings: (B, S, C), as BART's, for those that the encoder would look up
+
+        Returns: (output, extra), where output and every value of the dictionary
+            `extra["students"]`, by Layers, are logits (B, T, V), or with `features_only`
+            features (B, T, C) that the weights (V, C) in `extra["projection"]` turn into logits.
+            With students, `extra` has no attention weights.
+        """
+        projection = getattr(self.decoder.output_projection, "weight", None)
+        if projection is not None:
+            # So that DDP finds it in the graph: with --find-unused-parameters it looks there alone.
+            projection = projection.view_as(projection)
+        all_states = return_all_hiddens or bool(students)
+        encoder_out = self.encoder(src_tokens, src_lengths, all_states, token_embeddings)
+        if not students:
+            output, extra = self.decoder(
+                prev_output_tokens,
+                encoder_out=encoder_out,
+                features_only=features_only,
+                alignment_layer=alignment_layer,
+                alignment_heads=alignment_heads,
+                src_lengths=src_lengths,
+                return_all_hiddens=return_all_hiddens,
+            )
+            return output, {**extra, "projection": projection, "students": {}}
+
+        paths = paths_of((self.depth, *students), self.depth)
+        memories = {
+            numbers: self._memory(numbers, encoder_out, src_tokens, src_lengths, token_embeddings)
+            for numbers in dict.fromkeys(path.encoder for path in paths.values())
+        }
+        is_padding = next(iter(encoder_out["encoder_padding_mask"]), None)
+        outputs, inner_states = decode(
+            self, prev_output_tokens, is_padding, memories, [*paths.values()]
+        )
+        if not features_only:
+            outputs = {path: self.decoder.output_layer(x) for path, x in outputs.items()}
+        of_students = {student: outputs[paths[student]] for student in students}
+        extra = {"inner_states": inner_states, "projection": projection, "students": of_students}
+        return outputs[paths[self.depth]], extra
+
+    def _memory(self, numbers, encoder_out, src_tokens, src_lengths, token_embeddings):
+        """What the encoder's layers of these numbers alone say, (S, B, C): first ones on the way
+        of the whole encoder, others by a pass of their own, as the paper's section 4.6 has it."""
+        encoder = self.encoder
+        if numbers != tuple(range(len(numbers))):
+            cut = _cut(encoder, numbers)
+            return cut(src_tokens, src_lengths, False, token_embeddings)["encoder_out"][0]
+        if len(numbers) == len(encoder.layers):
+            return encoder_out["encoder_out"][0]
+        state = encoder_out["encoder_states"][len(numbers)]
+        return state if encoder.layer_norm is None else encoder.layer_norm(state)
+
+
+def check_layers(settings: Any) -> None:
+    """Raises: ValueError for a setting that no student can share."""
+    if getattr(settings, "base_layers", 0):
+        raise ValueError(
+            "--base-layers puts layers of another kind between the decoder's: leave it out"
+        )
+
+
+def make_cheaper(model: nn.Module) -> None:
+    """Puts this package's dropout and attention, the same for less time, into a model."""
+    replace_dropout(model)
+    replace_attention(model)
+
+
+def _cut(stack, numbers):
+    """A shallow copy of an encoder or decoder that has the layers of these numbers only."""
+    cut = copy.copy(stack)
+    cut._modules = dict(stack._modules)
+    cut.layers = nn.ModuleList([stack.layers[i] for i in numbers])
+    cut.num_layers = len(numbers)
+    return cut
