@@ -13,14 +13,13 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.models import build_model
 from fairseq.tasks import FairseqTask
-from omegaconf import OmegaConf
 from torch import nn
 
 from ..errors import CheckpointError
 from ..files import whole
 from ..layers import Layers
 from ..models import FAMILIES, TRANSFORMER, family_of, refusal
-from ..models.family import Family, Settings, Weights, layer_matrices, namespace
+from ..models.family import Family, Settings, Weights, layer_matrices
 from .reading import plain, read
 from .validate import (
     NOT_LEARNT,
@@ -212,8 +211,8 @@ class Checkpoint:
 
         Raises: ValueError if the task's dictionaries don't fit the model.
         """
-        kind = self.family.kind if self.family else OmegaConf.create
-        model = build_model(kind({**self.settings, **settings}), task)
+        family = self.family or TRANSFORMER
+        model = build_model(family.given({**self.settings, **settings}), task)
         model.load_state_dict(self.weights, strict=True)
         return model
 
@@ -223,12 +222,9 @@ class Checkpoint:
         Raises: OSError, with one line, if it can't be written; then `path` is what it was.
         """
         without_files = {f"{side}_embed_path": None for side in ("encoder", "decoder")}
-        settings: Any = {**self.settings, **without_files}
-        if self.family and self.family.kind is namespace:
-            settings = namespace(settings)
+        cfg = {**self.cfg, "model": {**self.settings, **without_files}}
         state = {
-            "args": None,
-            "cfg": {**self.cfg, "model": settings},
+            **(self.family or TRANSFORMER).saved(cfg),
             "model": self.weights,
             "criterion": None,
             "optimizer_history": [self.history],

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..layers import Layers
 from .config import STOCK_UPDATE, TransformerSelfteachConfig
 from .encoder_decoder import IN_COMMON, build
-from .family import Family, namespace
+from .family import Family
 from .students import WithStudents, check_layers, make_cheaper
 
 
@@ -95,10 +95,10 @@ class BartSelfteachModel(WithStudents, _AnyBeam):
         )
 
 
-def _build(settings, weights):
-    """See encoder_decoder.build(); BART would draw its weights anew, which take no memory here."""
+def _build(family, settings, weights):
+    """See Family.build(); BART would draw its weights anew, which take no memory here."""
     with patch.object(fairseq_bart, "init_bert_params", lambda module: None):
-        return build(settings, weights, namespace)
+        return build(family, settings, weights)
 
 
 BART = Family(
@@ -107,6 +107,6 @@ BART = Family(
     twin="bart_selfteach",
     twins="bart_selfteach",
     config=TransformerSelfteachConfig,
-    kind=namespace,
-    **{**IN_COMMON, "build": _build},
+    by_argparse=True,
+    **{**IN_COMMON, "builder": _build},
 )

@@ -1,16 +1,14 @@
 """What the families of encoder-decoder Transformers have in common."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from fairseq.models import build_model
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
-from omegaconf import OmegaConf
 from torch import nn
 
 from ..layers import SIDES
-from .family import Settings, Weights, depth_of, placeholders
+from .family import Family, Settings, Weights, placeholders
 
 _LEAST_IN_LAYER = 12  # tensors
 _PLAIN = "label_smoothed_cross_entropy"
@@ -18,28 +16,20 @@ _OURS: tuple[str, ...] = ("label_smoothed_ce_selfteach", "word_level_distillatio
 _OURS += ("r3f_translation", "intra_distillation")
 
 
-def build(
-    settings: Settings, weights: Weights, kind: Callable[[Settings], Any] = OmegaConf.create
-) -> nn.Module:
-    """A model of a checkpoint's settings, without memory for its parameters.
-
-    Args:
-        kind: makes of the settings what fairseq's model takes
-
-    Raises: ValueError if they can't be those of the weights.
-    """
-    counts = depth_of(weights, SIDES).counts
+def build(family: Family, settings: Settings, weights: Weights) -> nn.Module:
+    """See Family.build()."""
+    counts = family.depth(weights).counts
     wanted = [settings.get(f"{s}_layers", n) for s, n in zip(SIDES, counts, strict=True)]
     if wanted != [*counts]:
         raise ValueError(f"{wanted} layers, and {[*counts]}")
     if _LEAST_IN_LAYER * sum(counts) > len(weights):
         raise ValueError(f"{[*counts]} layers out of {len(weights)} tensors")
-    sizes = [len(weights[f"{side}.embed_tokens.weight"]) for side in SIDES]
+    sizes = [family.types(weights, side) for side in SIDES]
     dictionaries = {size: placeholders(size) for size in sizes}  # of one size: the same
     task = TranslationTask(TranslationConfig(), *(dictionaries[size] for size in sizes))
     without_files = {f"{side}_embed_path": None for side in SIDES}
     with torch.device("meta"):
-        return build_model(kind({**settings, **without_files}), task)
+        return build_model(family.given({**settings, **without_files}), task)
 
 
 IN_COMMON: dict[str, Any] = {  # of a Family's fields
@@ -51,5 +41,5 @@ IN_COMMON: dict[str, Any] = {  # of a Family's fields
     ),
     "criteria": dict.fromkeys(_OURS, _PLAIN),
     "tasks": {"translation_selfteach": "translation"},
-    "build": build,
+    "builder": build,
 }

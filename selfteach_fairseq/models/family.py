@@ -6,7 +6,8 @@ family's model is in Taught.
 
 import re
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from fairseq.models import (
     MODEL_REGISTRY,
 )
 from fairseq.tasks import TASK_DATACLASS_REGISTRY
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
@@ -28,6 +29,7 @@ Weights = dict[str, Tensor]  # a state_dict
 Settings = dict[str, Any]  # of a model, a task or a criterion, as a checkpoint has them
 
 _LAYER = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.(.+)")
+_CHOSEN = ("task", "criterion", "optimizer", "lr_scheduler")  # by their names
 _CRITERION = ("label_smoothing", "report_accuracy", "ignore_prefix_size", "sentence_avg")
 
 
@@ -49,11 +51,6 @@ class Taught(Protocol):
     def __call__(self, *, students: tuple[Layers, ...], **inputs: Any) -> tuple[Tensor, dict]: ...
 
 
-def namespace(settings: Settings) -> Namespace:
-    """Settings for fairseq's models without a dataclass, where these read more than they say."""
-    return Namespace(**settings)
-
-
 @dataclass(frozen=True)
 class Family:
     """What this package knows of the checkpoints of a kind of model."""
@@ -67,8 +64,8 @@ class Family:
     embeddings: tuple[str, ...]  # parameters that are often the same
     criteria: Mapping[str, str]  # this package's, and those of fairseq that stand for them
     tasks: Mapping[str, str]  # likewise
-    build: Callable[[Settings, Weights], nn.Module]  # without memory, to be loaded into
-    kind: Callable[[Settings], Any] = OmegaConf.create  # what its model takes as settings
+    builder: Callable[["Family", Settings, Weights], nn.Module]  # see build()
+    by_argparse: bool = False  # fairseq's model reads settings of its that are in no dataclass
 
     def has(self, architecture: str) -> bool:
         """Whether an architecture is of fairseq's own model, or of its twin."""
@@ -76,8 +73,18 @@ class Family:
         return ARCH_MODEL_REGISTRY.get(architecture) in models
 
     def depth(self, weights: Weights) -> Layers:
-        """All layers of a model. Raises: CheckpointError, see depth_of()."""
-        return depth_of(weights, self.sides)
+        """All layers of a model.
+
+        Raises: CheckpointError unless they are numbered from 0 without a gap.
+        """
+        counts = {}
+        for side in self.sides:
+            found = (_LAYER.fullmatch(name) for name in weights)
+            numbers = {int(match[2]) for match in found if match and match[1] == side}
+            if not numbers or numbers != set(range(len(numbers))):
+                raise CheckpointError(f"its {side} is no stack of Transformer layers")
+            counts[side] = len(numbers)
+        return Layers.first(counts["encoder"], counts.get("decoder"))
 
     def types(self, weights: Weights, side: str) -> int:
         """The size of a side's vocabulary."""
@@ -114,6 +121,28 @@ class Family:
         ARCH_CONFIG_REGISTRY[settings["_name"]](preset)
         return {**settings, **vars(preset)}
 
+    def build(self, settings: Settings, weights: Weights) -> nn.Module:
+        """A model of a checkpoint's settings, without memory for its parameters, to be loaded into.
+
+        Raises: ValueError if they can't be those of the weights.
+        """
+        return self.builder(self, settings, weights)
+
+    def given(self, settings: Settings) -> DictConfig | Namespace:
+        """Settings as fairseq's build_model takes them."""
+        return Namespace(**settings) if self.by_argparse else OmegaConf.create(settings)
+
+    def saved(self, cfg: dict[str, Settings]) -> dict[str, Any]:
+        """What a checkpoint of these settings has as `args` and as `cfg`."""
+        if not self.by_argparse:
+            return {"args": None, "cfg": cfg}
+        # As before fairseq 0.10: all in one. torch's safe loader takes an OrderedDict with
+        # attributes for what to fairseq is a Namespace, which that refuses.
+        args: Any = OrderedDict()
+        names = {part: cfg[part]["_name"] for part in _CHOSEN if (cfg.get(part) or {}).get("_name")}
+        args.__dict__.update({**cfg["model"], **names, "user_dir": None})
+        return {"args": args, "cfg": None}
+
     def stock_settings(self, settings: Settings, layers: Layers) -> Settings:
         """The settings of fairseq's own model with so many of the layers."""
         names = {"_name": self.architecture, "arch": self.architecture}
@@ -144,21 +173,6 @@ class Family:
             kept = {key: criterion[key] for key in _CRITERION if key in criterion}
             cfg["criterion"] = {"_name": self.criteria[criterion["_name"]], **kept}
         return cfg
-
-
-def depth_of(weights: Weights, sides: Sequence[str]) -> Layers:
-    """All layers of a model's sides.
-
-    Raises: CheckpointError unless they are numbered from 0 without a gap.
-    """
-    counts = {}
-    for side in sides:
-        found = (_LAYER.fullmatch(name) for name in weights)
-        numbers = {int(match[2]) for match in found if match and match[1] == side}
-        if not numbers or numbers != set(range(len(numbers))):
-            raise CheckpointError(f"its {side} is no stack of Transformer layers")
-        counts[side] = len(numbers)
-    return Layers.first(counts["encoder"], counts.get("decoder"))
 
 
 def layer_matrices(named: Mapping[str, Tensor]) -> dict[str, Tensor]:

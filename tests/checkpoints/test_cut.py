@@ -141,8 +141,9 @@ def test_other_architectures_are_refused(name):
         truncate(state, Layers.first(1, 1))
     # All that can be cut, so that nobody takes transformer_align for one of them.
     allowed = str(error.value).partition(": what can be cut or scored is ")[2]
-    stock = ", ".join(ARCH_MODEL_INV_REGISTRY["transformer"])
-    assert allowed == f"transformer_selfteach*, or of fairseq's model transformer: {stock}"
+    stock = ", ".join(n for m in ("transformer", "bart") for n in ARCH_MODEL_INV_REGISTRY[m])
+    ours = "transformer_selfteach*, bart_selfteach*"
+    assert allowed == f"{ours}, or of fairseq's models transformer and bart: {stock}"
 
 
 def test_settings_that_are_null_were_left_to_the_architecture():
