@@ -20,17 +20,18 @@ FLAGS = (
 )
 TWO_WORKERS = (
     *("--distributed-world-size", 2, "--distributed-init-method", "env://"),
-    *("--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"),
+    *("--distributed-no-spawn", "--distributed-backend", "gloo"),
 )
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
 
 
-def trained(data, folder, *flags, workers=1):
+def trained(data, folder, *flags, workers=1, backend="legacy_ddp"):
     """The parameters after training, and the training log's last line of figures."""
     if workers == 1:
         log = train(data, folder, *FLAGS, *flags).stdout
     else:
-        command = train_command(data, folder, *FLAGS, *flags, *TWO_WORKERS)
+        flags = (*FLAGS, *flags, *TWO_WORKERS, "--ddp-backend", backend)
+        command = train_command(data, folder, *flags)
         words = " ".join(f"'{word}'" for word in command)
         script = f"exec {words} --distributed-rank $RANK"
         log = run(*TORCHRUN, "--no-python", "bash", "-c", script).stdout
@@ -87,6 +88,15 @@ def test_two_workers_prune_the_same_weights(data, tmp_path):
     weights, figures = trained(data, tmp_path, *flags, workers=2)
     zeros, numbers = layer_zeros(weights)
     assert zeros == round(numbers / 2) and figures["sparsity"] == "0.5"
+
+
+def test_an_encoder_pass_of_its_own_that_is_computed_again(data, tmp_path):
+    """By legacy_ddp alone: to pytorch_ddp its layers would be ready twice."""
+    flags = ("--student-layers", "last2x1", "--checkpoint-activations", "--batch-size")
+    whole = trained(data, tmp_path / "whole", *flags, 120)
+    assert_equal(trained(data, tmp_path / "two", *flags, 60, workers=2), whole)
+    with pytest.raises(AssertionError, match=r"last2x1 takes an .* use --ddp-backend legacy_ddp"):
+        trained(data, tmp_path / "no", *flags, 60, workers=2, backend="pytorch_ddp")
 
 
 STUDENTS = ("--student-layers", "2x1,3")

@@ -122,11 +122,12 @@ def test_a_finished_stage_is_not_repeated_and_a_schedule_can_grow(data, whole, t
     folder = shutil.copytree(whole[0], tmp_path / "run")
     before = account(folder)
     assert "teaching" not in gradual(data, folder, *SCHEDULE).stdout
-    longer = ("--schedule", "4x3,3x2,2x1,1x1", "--stage-updates", "8,6,2", *SCHEDULE[-2:])
+    longer = ("--schedule", "4x3,3x2,2x1,last1x1", "--stage-updates", "8,6,2", *SCHEDULE[-2:])
     output = gradual(data, folder, *longer).stdout
-    assert "stage 3 of 3: 2x1 layers, teaching its first 1x1" in output
+    assert "stage 3 of 3: 2x1 layers, teaching its last1x1" in output
     assert "stage 1" not in output and account(folder)[:2] == before
-    assert str(models(folder)["model-1x1.pt"].layers) == "1x1"
+    cut = models(folder)["model-last1x1.pt"]
+    assert str(cut.layers) == "1x1" and str(cut.kept_layers) == "last1x1"
 
 
 def refusal(data, folder, *flags, **options):
