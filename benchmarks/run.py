@@ -28,8 +28,8 @@ from shapes import Shape
 from selfteach_fairseq.evaluation.score import hardware
 
 COMPARED = (
-    *("plain", "alpha 0", "student 3x3", "student 6x3", "4 students", "4 students, 1 drawn"),
-    *("student 3x3, un-fused", "word-level distillation"),
+    *("plain", "alpha 0", "student 3x3", "student last3x3", "student 0+2+4x0+2+4", "student 6x3"),
+    *("4 students", "4 students, 1 drawn", "student 3x3, un-fused", "word-level distillation"),
 )
 IN_SHORT = ("plain", "student 3x3", "student 3x3, un-fused")
 GROWN = ("plain", "student 3x3")

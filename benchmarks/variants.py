@@ -40,6 +40,8 @@ FLAGS = {
     "plain": ("--criterion", "label_smoothed_cross_entropy"),
     "alpha 0": ours("--alpha", 0, "--student-ce", 0),
     "student 3x3": ours("--student-layers", "3x3"),
+    "student last3x3": ours("--student-layers", "last3x3"),
+    "student 0+2+4x0+2+4": ours("--student-layers", "0+2+4x0+2+4"),
     "student 6x3": ours("--student-layers", "6x3"),
     "student 6x2": ours("--student-layers", "6x2"),
     "student 6x1": ours("--student-layers", "6x1"),
