@@ -21,9 +21,9 @@ export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} PYTHONWARNINGS=ignore OMP_NUM
 seconds() { echo $(($1 - SECONDS > 0 ? $1 - SECONDS : 1)); }  # from now to this second of the script
 selfteach() { python3 -m selfteach_fairseq.cli "$@"; }
 
-rounds=5 width=512 longest=10 size=() budget=(--bf16 --max-epoch 40 --max-tokens 4096)
+rounds=5 width=512 tokens=4096 longest=10 size=() budget=(--bf16 --max-epoch 40 --max-tokens 4096)
 if [[ ${TINY:-} ]]; then
-    rounds=1 width=16 longest=0 budget=(--cpu --max-update 4 --max-tokens 400)
+    rounds=1 width=16 tokens=100 longest=0 budget=(--cpu --max-update 4 --max-tokens 400)
     size=(--encoder-embed-dim 16 --decoder-embed-dim 16 --encoder-ffn-embed-dim 16)
     size+=(--decoder-ffn-embed-dim 16)
 fi
@@ -71,7 +71,7 @@ case $part in
         timeout 150 python3 -m pytest -q -n0 -p no:cacheprovider tests/end_to_end/test_gpu.py \
             tests/criterions/test_losses.py ${TINY:+-k objective} 2>&1 | tee "$out/tests.log" || true
         timeout "$(seconds 450)" python3 benchmarks/stock.py "$data" --rounds "$rounds" \
-            --width "$width" --out "$out/stock.csv" | tee "$out/stock.md"
+            --width "$width" --tokens "$tokens" --out "$out/stock.csv" | tee "$out/stock.md"
         ;;
     training)
         train plain "${plain[@]}"

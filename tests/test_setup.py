@@ -27,7 +27,8 @@ def declared(*extras):
     """The modules of the packages that an installation with these extras has, by setup.py."""
     packages = sum((argument("extras_require")[x] for x in extras), argument("install_requires"))
     names = [re.match(r"[\w-]+", package)[0] for package in packages]
-    return {{"ve-fairseq": "fairseq", "pyyaml": "yaml"}.get(name, name) for name in names}
+    modules = {"ve-fairseq": ("fairseq", "fairseq_cli"), "pyyaml": ("yaml",)}
+    return {module for name in names for module in modules.get(name, (name,))}
 
 
 def imported(folder, nodes=ast.walk):

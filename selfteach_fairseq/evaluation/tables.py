@@ -19,7 +19,7 @@ def rows(records: list[Record]) -> tuple[list[Row], list[Row]]:
     Percentages and speed-ups are relative to the first row; there is no speed-up where machine,
     threads or batches are other ones. Engines are a column, unless all records are of fairseq, and
     so is sparsity, if one is of a pruned model. Where all records have it, the likelihood is one,
-    and chrF++ stands for chrF.
+    in the place of the share of BLEU, and chrF++ stands for chrF.
 
     Raises: ValueError if the records' scores have different signatures.
     """
@@ -46,6 +46,7 @@ def tables(records: list[Record]) -> str:
 
 def _quality(model, runs, base, shown):
     bleu, base_bleu = _mean(runs, "bleu"), _mean(base, "bleu")
+    share = f"{bleu / base_bleu:.1%}" if base_bleu else "-"
     # Beside the engines there is room for it in the other table only.
     parameters = {} if model.engine else {"parameters": _parameters(runs)}
     return {
@@ -54,7 +55,7 @@ def _quality(model, runs, base, shown):
         **({"sparsity": _sparsity(runs)} if "sparsity" in shown else {}),
         "seeds": str(len(runs)),
         "BLEU": _with_deviation(runs, "bleu"),
-        "of BLEU": f"{bleu / base_bleu:.1%}" if base_bleu else "-",
+        **({} if "valid_bits" in shown else {"of BLEU": share}),
         "lower-cased": _with_deviation(runs, "bleu_lc"),
         **_chrf(runs, "chrfpp" in shown),
         **({"bits": _with_deviation(runs, "valid_bits", 3)} if "valid_bits" in shown else {}),

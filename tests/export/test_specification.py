@@ -270,8 +270,8 @@ def test_the_adaptive_softmax_is_refused_by_name():
 def with_gates(build):
     """A later fairseq's models, whose layers have a tensor more, and xFormers at hand."""
 
-    def build_later(settings, weights):
-        model = build({**settings, "decoder_xformers_att_config": None}, weights)
+    def build_later(family, settings, weights):
+        model = build(family, {**settings, "decoder_xformers_att_config": None}, weights)
         for layer in model.decoder.layers:
             layer.gate = torch.nn.Parameter(torch.ones(3))
         return model
@@ -285,7 +285,7 @@ def test_all_reasons_are_in_one_line(tmp_path):
     checkpoint = Checkpoint.read(tmp_path / "model.pt").stock()
     dictionaries[1].symbols[-1] = "t3"  # as with #fairseq:overwrite
     checkpoint.settings["decoder_xformers_att_config"] = "{'name': 'linformer'}"
-    later = replace(checkpoint.family, build=with_gates(checkpoint.family.build))
+    later = replace(checkpoint.family, builder=with_gates(checkpoint.family.builder))
     with pytest.raises(CheckpointError) as raised:
         specification(replace(checkpoint, family=later), dictionaries)
     assert str(raised.value) == (
