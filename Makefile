@@ -11,7 +11,7 @@
 # make study             one setting after the other, on 10,000 pairs: 3 hours, by estimate
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make bench         what it costs: time, memory, decoding speed (about half an hour on 2 cores)
-# make test          the tests, and the linter (about 10 minutes on 2 cores)
+# make test          the tests, and the linter (about 20 minutes on 2 cores)
 # make test-slow     kills and broken files by the thousand (about 15 minutes on 2 cores)
 # All work in .venv, made on first use with PYTHON (default: python3, which must be 3.11 or 3.12).
 
