@@ -31,12 +31,15 @@ setup(
         "plot": ["matplotlib>=3.8"],
         # What exported models run in; before 4.8.1 a broken model file could overwrite memory.
         "ship": ["ctranslate2>=4.8.1"],
+        # ROUGE of summaries, by the reference's own words and stemmer.
+        "rouge": ["rouge-score>=0.1.2"],
         # BLEU of Japanese and Korean words.
         "ja": ["sacrebleu[ja]>=2.4"],
         "ko": ["sacrebleu[ko]>=2.4"],
         "dev": [
             "matplotlib>=3.8",
             "ctranslate2>=4.8.1",
+            "rouge-score>=0.1.2",
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",

@@ -6,7 +6,7 @@ python "$recipes/check.py" "$corpus"
 stage text "$work/text" "${text_inputs[@]}" -- "${text[@]}" --out "$work/text"
 stage subwords "$work/pieces" text "$recipes/subwords.py" -- \
     python "$recipes/subwords.py" "$work/text" "$source" "$target" --types "$types" \
-    --normalization "$normalization" --out "$work/pieces"
+    --normalization "$normalization" ${cut_source:+--cut-source "$cut_source"} --out "$work/pieces"
 tests=$work/pieces/test
 if [[ -f $work/pieces/test1.$source ]]; then tests+=,$work/pieces/test1; fi
 stage binarise "$work/data" subwords -- \

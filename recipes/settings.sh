@@ -12,8 +12,9 @@ variant=${corpus#"$family"} variant=${variant#-}  # of iwslt14-de: de
 fail() { echo "${0##*/}: $*" >&2; exit 1; }
 
 if [[ ! $family || $corpus == */* || ! -f $recipes/$family/settings.sh ]]; then
-    fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de or bitext-NAME"
+    fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de, bitext-NAME or summarise-NAME"
 fi
+metric=bleu cut_source=  # of significance and length penalties; sources are cut to so many pieces
 types=10000 normalization=identity seeds="1" methods=selfteach average=0 checkpoint=checkpoint_best.pt needs_gpu=
 engines=fairseq within= ship= quantization=int8 example=
 updates= refine_updates= later=  # of a whole training, of a refinement; options for the stages of METHOD=gradual after the first

@@ -32,6 +32,9 @@ def main():
         help="size of the joint vocabulary, with fairseq's four special types",
     )
     parser.add_argument("--normalization", choices=NORMALIZATIONS, default=NORMALIZATIONS[0])
+    parser.add_argument(
+        "--cut-source", type=int, metavar="N", help="cut the source's lines to so many pieces"
+    )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
 
@@ -39,7 +42,10 @@ def main():
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        types = build(args.corpus, args.languages, args.types, args.normalization, partial)
+        types = build(
+            *(args.corpus, args.languages, args.types, args.normalization, args.cut_source),
+            partial,
+        )
         shutil.rmtree(args.out, ignore_errors=True)
         partial.rename(args.out)
     except (ValueError, OSError) as error:
@@ -49,7 +55,7 @@ def main():
     print(f"{types} pieces")
 
 
-def build(corpus, languages, types, normalization, out):
+def build(corpus, languages, types, normalization, cut_source, out):
     """Write the model, the dictionary and the splits to out; returns the number of pieces."""
     model = out / "spm.model"
     try:
@@ -79,9 +85,13 @@ def build(corpus, languages, types, normalization, out):
         for language in languages:
             longest = MAX_PIECES if split != "train" else None  # fairseq leaves those out itself
             name = f"{split}.{language}"
-            changed = encode(pieces, set(known), corpus / name, out / name, longest)
+            most = cut_source if language == languages[0] else None
+            files = (corpus / name, out / name)
+            changed, cut = encode(pieces, set(known), *files, longest, most)
             if changed:
                 print(f"{name}: {changed:,} lines come back changed: {why}")
+            if cut:
+                print(f"{name}: {cut:,} lines are cut to {most:,} pieces")
     return len(pieces)
 
 
@@ -95,27 +105,29 @@ def single_spaced(line):
     return " ".join(line.split())
 
 
-def encode(pieces, known, source, target, longest):
-    """Write the lines in pieces; returns how many lines the known ones don't give back.
+def encode(pieces, known, source, target, longest, most):
+    """Write the lines in pieces, cut to the most; returns how many lines the known ones don't give
+    back, and how many were cut.
 
-    Raises: ValueError for a line of more pieces than longest.
+    Raises: ValueError for a line of more pieces than longest that is not cut.
     """
-    changed = 0
+    changed = cut = 0
     with (
         open(source, encoding="utf-8-sig", newline="\n") as lines,
         open(target, "w", encoding="utf-8") as out,
     ):
         for number, line in enumerate(lines, start=1):
             words = pieces.encode(single_spaced(line), out_type=str)
-            if longest and len(words) > longest:
+            if longest and not most and len(words) > longest:
                 raise ValueError(
                     f"{source}, line {number}: {len(words):,} pieces, fairseq takes {longest:,}: "
                     "shorten it, or leave it out on both sides"
                 )
             back = "".join(words).replace(SPACE, " ").strip()
             changed += back != line.removesuffix("\n") or not known.issuperset(words)
-            out.write(" ".join(words) + "\n")
-    return changed
+            cut += bool(most) and len(words) > most
+            out.write(" ".join(words[:most]) + "\n")
+    return changed, cut
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from conftest import ROOT, install_commands, make_text
 
 SETTINGS = """
 types=60 layers=3 students=1 needs_gpu= updates=6
-if [[ $family == bitext ]]; then types=36; fi
+if [[ $family == bitext || $family == summarise ]]; then types=36; fi
 if [[ $family == demo ]]; then
     engines="fairseq ctranslate2-int8" within=1 ship=1 example="UP THE LAMP"
 fi

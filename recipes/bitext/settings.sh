@@ -2,7 +2,7 @@
 #   SRC=train.de TGT=train.en, or TSV=train.tsv SOURCE_LANG=de TARGET_LANG=en; also .gz, .xz, .bz2
 #   VALID_SRC= VALID_TGT= (or VALID_TSV=), TEST_SRC= ...   else taken out of the training text
 #   HELD_OUT=1000   so many pairs to each
-if [[ ! $variant ]]; then fail "give your text a name: make bitext NAME=..."; fi
+if [[ ! $variant ]]; then fail "give your text a name: make $family NAME=..."; fi
 
 text_inputs=("$recipes"/corpora/{bitext,text}.py)
 text=()

@@ -44,16 +44,24 @@ def tidy(pairs: list[Pair]) -> list[Pair]:
     return [(tidy_line(source), tidy_line(target)) for source, target in pairs]
 
 
-def clean(pairs: list[Pair]) -> tuple[list[Pair], dict[str, int]]:
-    """The usable pairs of tidy ones, and the number of pairs after each step."""
+def clean(pairs: list[Pair], summaries: bool = False) -> tuple[list[Pair], dict[str, int]]:
+    """The usable pairs of tidy ones, and the number of pairs after each step.
+
+    Args:
+        summaries: the sides are documents and their summaries, of any length
+    """
     full = [(a, b) for a, b in pairs if a and b]
     translated = [(a, b) for a, b in full if a != b]
+    steps = {"read": pairs, "not empty": full, "translated": translated}
+    if summaries:
+        unique = list(dict.fromkeys(translated))
+        steps = {"read": pairs, "not empty": full, "summarised": translated, "unique": unique}
+        return unique, {name: len(step) for name, step in steps.items()}
     short = [(a, b) for a, b in translated if max(len(a.split()), len(b.split())) <= MAX_WORDS]
     short = [(a, b) for a, b in short if max(len(a), len(b)) <= MAX_CHARACTERS]
     # In characters; the slack spares labels such as "Up".
     similar = [(a, b) for a, b in short if max(len(a), len(b)) <= 4 * min(len(a), len(b)) + 20]
     unique = list(dict.fromkeys(similar))
-    steps = {"read": pairs, "not empty": full, "translated": translated}
     steps |= {f"<= {MAX_WORDS} words": short, "similar lengths": similar, "unique": unique}
     return unique, {name: len(step) for name, step in steps.items()}
 
@@ -125,6 +133,9 @@ def main(argv: list[str] | None = None) -> None:
             metavar="FILE",
             help="source and target file, or one with tabs",
         )
+    parser.add_argument(
+        "--summaries", action="store_true", help="of documents: sides of any length"
+    )
     parser.add_argument("--held-out", type=int, default=HELD_OUT, help="pairs to valid and to test")
     parser.add_argument("--out", required=True, type=Path, help="folder to write")
     args = parser.parse_args(argv)
@@ -142,7 +153,7 @@ def main(argv: list[str] | None = None) -> None:
     if len(given) == 2:
         shared = len(given["test"]) - len(without(given["test"], given["valid"]))
         print(f"{shared:,} test pairs share a side with validation text")
-    kept, counts = clean(tidy(read_pairs(args.train)))
+    kept, counts = clean(tidy(read_pairs(args.train)), args.summaries)
     if given:
         kept = without(kept, [pair for pairs in given.values() for pair in pairs])
         counts["not held out"] = len(kept)

@@ -54,6 +54,13 @@ def add(commands: Commands) -> None:
         "downloaded on first use",
     )
     command.add_argument(
+        "--metric",
+        choices=quality.METRICS,
+        default=quality.METRICS[0],
+        help="rouge: ROUGE-1, 2, L and Lsum, too, of English summaries; it decides between length "
+        "penalties then",
+    )
+    command.add_argument(
         "--references", metavar="FILE", help="raw text (default: the targets of the data folder)"
     )
     command.add_argument(
@@ -88,6 +95,7 @@ def _run(args):
         lenpens=args.lenpen,
         batch_size=args.batch_size,
         tokenizer=args.tokenizer,
+        metric=args.metric,
         references=args.references,
         repeat=args.repeat,
         engine=args.engine,

@@ -1,6 +1,7 @@
 """`selfteach significance`: whether differences between score records are more than chance."""
 
 from ..evaluation import significance
+from ..evaluation.quality import METRICS
 from ..evaluation.tables import markdown
 from ..files import write_table
 from .arguments import Commands
@@ -22,13 +23,17 @@ def add(commands: Commands) -> None:
         help="what is trained from scratch: SYSTEM@3 at 3 layers, SYSTEM at full depth "
         "(default: plain)",
     )
+    command.add_argument(
+        "--metric", choices=METRICS, default=METRICS[0], help="rouge: ROUGE-L, of English summaries"
+    )
     command.add_argument("--csv", metavar="FILE", help="write a row for each system and seed there")
     command.set_defaults(run=_run)
 
 
 def _run(args):
-    rows = significance.compare(args.records, args.references, args.base)
+    rows = significance.compare(args.records, args.references, args.base, args.metric)
     print(markdown(significance.cells(rows)))
-    print(f"\nBLEU: {rows[0]['bleu_signature']}")
+    (signature,) = (value for name, value in rows[0].items() if name.endswith("_signature"))
+    print(f"\n{rows[0]['metric']}: {signature}")
     if args.csv:
         write_table(rows, args.csv)

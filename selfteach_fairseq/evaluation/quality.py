@@ -1,14 +1,20 @@
-"""How good translations are: sacreBLEU's BLEU and chrF, in the tokens of the target's language."""
+"""How good translations are: sacreBLEU's BLEU and chrF, in the tokens of the target's language.
+
+And how good summaries are: ROUGE, which reads English.
+"""
 
 import os
 from collections.abc import Iterable
 
 from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics.base import Metric
 from sacrebleu.utils import SACREBLEU_DIR
 
 from ..errors import one_line
 from ..languages import CHINESE, JAPANESE, language_of
+from . import rouge
 
+METRICS = ("bleu", "rouge")
 TOKENIZERS = tuple(BLEU.TOKENIZERS)
 BEFORE_RECORDED = "13a"  # what records count that do not say so
 _CHARACTERS = "char"
@@ -68,24 +74,38 @@ def bleu(tokenizer: str, lowercase: bool = False) -> BLEU:
         ) from None
 
 
+def deciding(metric: str, tokenizer: str) -> Metric:
+    """What length penalties are chosen by, and what is tested: of METRICS.
+
+    Raises: ValueError if it can't be had.
+    """
+    return rouge.Rouge(rouge.CHOSEN) if metric == "rouge" else bleu(tokenizer)
+
+
 def quality(
-    translations: list[str], references: list[str], tokenizer: str
+    translations: list[str], references: list[str], tokenizer: str, metric: str = METRICS[0]
 ) -> dict[str, str | float]:
-    """The fields of a record that say how good translations are, and what is counted for it."""
-    metrics = {
+    """The fields of a record that say how good translations are, and what is counted for it.
+
+    Args:
+        metric: of METRICS; with "rouge" these, too
+    """
+    metrics: dict[str, Metric] = {
         "bleu": bleu(tokenizer),
         "bleu_lc": bleu(tokenizer, lowercase=True),
         "chrf": CHRF(),
         "chrfpp": CHRF(word_order=2),  # chrF++
     }
+    if metric == "rouge":
+        metrics |= {name: rouge.Rouge(name) for name in rouge.NAMES}
     fields: dict[str, str | float] = {"tokenizer": tokenizer}
-    for name, metric in metrics.items():
-        fields[name] = round(score(metric, translations, references), 2)
-        fields[f"{name}_signature"] = str(metric.get_signature())
+    for name, one in metrics.items():
+        fields[name] = round(score(one, translations, references), 2)
+        fields[f"{name}_signature"] = str(one.get_signature())
     return fields
 
 
-def score(metric: BLEU | CHRF, translations: list[str], references: list[str]) -> float:
+def score(metric: Metric, translations: list[str], references: list[str]) -> float:
     """Of a corpus, with one reference for each translation. Raises: see check_references()."""
     check_references(references)
     return metric.corpus_score(translations, [references]).score

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..export.quantization import QUANTIZATIONS
 from ..files import lines_of, read_json, whole, write_table
 from ..layers import Layers
+from . import rouge
 
 Record = dict[str, Any]  # what `selfteach score` writes
 
@@ -17,7 +18,8 @@ _NUMBERS = (
     *("bleu", "bleu_lc", "chrf", "bytes", "parameters", "sentences_per_second"),
     *("encoder_layers", "decoder_layers"),
 )
-_OPTIONAL_NUMBERS = ("training_seconds", "peak_memory_bytes", "sparsity", "chrfpp", "valid_bits")
+_OPTIONAL_NUMBERS: tuple[str, ...] = ("training_seconds", "peak_memory_bytes", "sparsity")
+_OPTIONAL_NUMBERS += ("chrfpp", "valid_bits", *rouge.NAMES)
 _OPTIONAL_COUNTS = ("threads", "beam", "batch_size")
 _OPTIONAL_TEXT = ("tokenizer", "options", "kept_layers")
 _LARGEST = 2**63  # larger numbers are no file sizes and would break the tables

@@ -33,6 +33,7 @@ def score(
     lenpens: list[float],
     batch_size: int,
     tokenizer: str | None,
+    metric: str = quality.METRICS[0],
     references: Path | str | None,
     repeat: int,
     engine: str,
@@ -47,8 +48,9 @@ def score(
         data: folder of fairseq-preprocess
         subset: test, valid, ...
         beam, batch_size: as fairseq-generate's options; batch_size in sentences
-        lenpens: length penalties; of several the one of the best BLEU on `valid` is taken
+        lenpens: length penalties; of several that which is best on `valid` is taken
         tokenizer: of sacreBLEU's; None: the one for the target's language
+        metric: of quality.METRICS, which decides that
         references: file of raw reference translations, one a line; None: the targets in `data`
         repeat: translate so many times; the speed is the median one
         engine: of engines.ENGINES
@@ -70,12 +72,13 @@ def score(
     if len(lenpens) > 1 and lacks_targets(data, "valid", (source, target)):
         raise ValueError(f"{data}: its valid has no targets to choose by: name one --lenpen")
     tokenizer = _tokenizer(tokenizer, target)
+    quality.deciding(metric, tokenizer)  # before hours of translating
     given = None if references is None else lines_of(references)
     threads = threads or torch.get_num_threads()
     task = Task(model, Path(checkpoint), data, (source, target), both, batch_size, threads, options)
     chosen_engine = of_fairseq(task) if engine == "fairseq" else of_ctranslate2(task, quantization)
     with chosen_engine as used:
-        lenpen, chosen = _choose(lenpens, used, beam, tokenizer)
+        lenpen, chosen = _choose(lenpens, used, beam, tokenizer, metric)
         runs = [used.search(subset, Search(beam, lenpen)) for _ in range(repeat)]
     found = runs[0].translations
     numbers = sorted(found)
@@ -95,7 +98,7 @@ def score(
         "source": source,
         "target": target,
         "references": "targets of the data folder" if references is None else str(references),
-        **quality.quality(translations, targets, tokenizer),
+        **quality.quality(translations, targets, tokenizer, metric),
         **_likelihood(model, data, (source, target), both),
         **{f"{side}_layers": n for side, n in zip(SIDES, model.layers.counts, strict=True)},
         **({"kept_layers": str(model.kept_layers)} if model.kept_layers else {}),
@@ -140,18 +143,18 @@ def _tokenizer(name, language):
     return name
 
 
-def _choose(lenpens, engine, beam, tokenizer):
-    """Returns: (length penalty, what to note): the best of `lenpens` by BLEU on validation text."""
+def _choose(lenpens, engine, beam, tokenizer, metric=quality.METRICS[0]):
+    """Returns: (length penalty, what to note): the best of `lenpens` on validation text."""
     if len(lenpens) == 1:
         return lenpens[0], {}
-    metric = quality.bleu(tokenizer)
+    decides = quality.deciding(metric, tokenizer)
     scores = {
-        lenpen: quality.score(metric, *lines)
+        lenpen: quality.score(decides, *lines)
         for lenpen, lines in _validated(lenpens, engine, beam).items()
     }
     best = max(scores, key=scores.get)  # the first of equals
     tried = ",".join(map(str, lenpens))
-    return best, {"lenpen_of": tried, "lenpen_valid_bleu": round(scores[best], 2)}
+    return best, {"lenpen_of": tried, f"lenpen_valid_{metric}": round(scores[best], 2)}
 
 
 def _validated(lenpens, engine, beam):

@@ -1,4 +1,4 @@
-"""Whether a system's BLEU differs from that of a model of its size trained from scratch.
+"""Whether a system's BLEU, or ROUGE-L, differs from that of a model of its size from scratch.
 
 sacreBLEU's paired bootstrap (Koehn 2004) compares two lists of translations: it says how often the
 choice of test sentences alone would make such a difference. With several seeds it runs once for
@@ -17,7 +17,7 @@ from sacrebleu.significance import PairedTest
 
 from ..files import lines_of
 from ..layers import Layers
-from . import quality
+from . import quality, rouge
 from .groups import check_comparable
 from .records import FAIRSEQ, engine_of, layers_of, read, translations
 from .tables import Row
@@ -33,7 +33,12 @@ class _Key(NamedTuple):
     engine: str
 
 
-def compare(paths: Sequence[Path | str], references: Path | str, base: str) -> list[dict[str, Any]]:
+def compare(
+    paths: Sequence[Path | str],
+    references: Path | str,
+    base: str,
+    metric: str = quality.METRICS[0],
+) -> list[dict[str, Any]]:
     """Compare systems with the one trained from scratch at their depth, where there is one.
 
     A system named `base@3` is trained from scratch at depth 3, and `base` at its full depth, that
@@ -43,6 +48,7 @@ def compare(paths: Sequence[Path | str], references: Path | str, base: str) -> l
         paths: of score records, each with its translations beside it
         references: file of reference translations, one per line
         base: name of the plain method
+        metric: of quality.METRICS
 
     Returns: a list of rows, dictionaries of numbers and text, one for each system and seed.
     Raises: ValueError if a record has no translations, no two can be compared, their scores have
@@ -53,6 +59,7 @@ def compare(paths: Sequence[Path | str], references: Path | str, base: str) -> l
     records = {path: read(path) for path in paths}
     check_comparable([*records.values()])
     tokenizer = records[paths[0]].get("tokenizer", quality.BEFORE_RECORDED)
+    decides = quality.deciding(metric, tokenizer)
     runs: dict[_Key, dict[str, Path | str]] = {}
     for path, record in records.items():
         key = _Key(layers_of(record), record["system"], engine_of(record))
@@ -75,7 +82,7 @@ def compare(paths: Sequence[Path | str], references: Path | str, base: str) -> l
         if other == key:
             continue
         for seed in sorted(by_seed.keys() & runs[other].keys()):
-            found = _test(runs[other][seed], by_seed[seed], reference_lines, tokenizer)
+            found = _test(runs[other][seed], by_seed[seed], reference_lines, decides)
             about = {
                 "system": key.system,
                 "layers": str(key.layers),
@@ -106,21 +113,24 @@ def _depth_trained(runs, system, base):
         return None
 
 
-def _test(base, other, references, tokenizer):
+def _test(base, other, references, metric):
     lists = {str(path): translations(path) for path in (base, other)}
     for path, lines in lists.items():
         if len(lines) != len(references):
             raise ValueError(f"{path}: {len(lines)} translations, {len(references)} references")
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)
-    metrics = {"BLEU": quality.bleu(tokenizer)}
-    signatures, scores = PairedTest([*lists.items()], metrics, [references], test_type="bs")()
-    base_score, score = scores["BLEU"]
+    test = PairedTest([*lists.items()], {"": metric}, [references], test_type="bs")
+    signatures, scores = test()
+    ((name, signature),) = signatures.items()  # of its one metric, as it calls that
+    base_score, score = scores[name]
+    column = {shown: name for name, shown in rouge.NAMES.items()}.get(name, name.lower())
     return {
-        "bleu": score.score,
-        "base_bleu": base_score.score,
+        "metric": name,
+        column: score.score,
+        f"base_{column}": base_score.score,
         "difference": score.score - base_score.score,
         "p": score.p_value,
-        "bleu_signature": str(signatures["BLEU"]),
+        f"{column}_signature": str(signature),
     }
 
 
@@ -137,7 +147,7 @@ def cells(rows: list[dict[str, Any]]) -> list[Row]:
     return [
         {
             **dict(zip((*heads, "against"), key, strict=True)),
-            "BLEU": f"{mean(row['difference'] for row in of_one):+.1f}",
+            of_one[0]["metric"]: f"{mean(row['difference'] for row in of_one):+.1f}",
             "by seed": " ".join(f"{row['difference']:+.1f}" for row in of_one),
             "p": " ".join(f"{row['p']:.3f}" for row in of_one),
             "verdict": _verdict(of_one),

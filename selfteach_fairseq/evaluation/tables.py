@@ -5,11 +5,13 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from ..files import lines_of
+from . import rouge
 from .groups import check_comparable, conditions_of, grouped, options_of, same_conditions
 from .records import Record, translations
 
 Row = dict[str, str]  # the cells by their columns
-_SHOWN_IF_ANY, _SHOWN_IF_ALL = ("sparsity",), ("valid_bits", "chrfpp")
+_SHOWN_IF_ANY, _SHOWN_IF_ALL = ("sparsity",), ("valid_bits", "chrfpp", "rougeL")
+_OF_ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
 def rows(records: list[Record]) -> tuple[list[Row], list[Row]]:
@@ -19,7 +21,7 @@ def rows(records: list[Record]) -> tuple[list[Row], list[Row]]:
     Percentages and speed-ups are relative to the first row; there is no speed-up where machine,
     threads or batches are other ones. Engines are a column, unless all records are of fairseq, and
     so is sparsity, if one is of a pruned model. Where all records have it, the likelihood is one,
-    in the place of the share of BLEU, and chrF++ stands for chrF.
+    in the place of the share of BLEU, chrF++ stands for chrF, and ROUGE for all but BLEU.
 
     Raises: ValueError if the records' scores have different signatures.
     """
@@ -55,17 +57,21 @@ def _quality(model, runs, base, shown):
         **({"sparsity": _sparsity(runs)} if "sparsity" in shown else {}),
         "seeds": str(len(runs)),
         "BLEU": _with_deviation(runs, "bleu"),
-        **({} if "valid_bits" in shown else {"of BLEU": share}),
-        "lower-cased": _with_deviation(runs, "bleu_lc"),
-        **_chrf(runs, "chrfpp" in shown),
+        **_more(runs, share, shown),
         **({"bits": _with_deviation(runs, "valid_bits", 3)} if "valid_bits" in shown else {}),
     }
 
 
-def _chrf(runs, is_plus_plus):
-    if is_plus_plus:
-        return {"chrF++": _with_deviation(runs, "chrfpp")}
-    return {"chrF": _with_deviation(runs, "chrf")}
+def _more(runs, share, shown):
+    """Scores beside BLEU; `share`: that of the first row's BLEU."""
+    if "rougeL" in shown:
+        return {rouge.NAMES[name]: _with_deviation(runs, name) for name in _OF_ROUGE}
+    chrf, head = ("chrfpp", "chrF++") if "chrfpp" in shown else ("chrf", "chrF")
+    return {
+        **({} if "valid_bits" in shown else {"of BLEU": share}),
+        "lower-cased": _with_deviation(runs, "bleu_lc"),
+        head: _with_deviation(runs, chrf),
+    }
 
 
 def _cost(model, runs, base):

@@ -218,6 +218,31 @@ def test_a_second_test_set(project):
     assert (work / "report-test1.md").read_text() != (work / "report.md").read_text()
 
 
+def test_summaries_and_students_of_other_layers(project):
+    """Documents are cut, and counted; a student of last layers has rows of its own."""
+    options = {"METHOD": "selfteach plain", "STUDENTS": "1 last1", "LONGEST": "6"}
+    output = project.finish("summarise-mine", **options)
+    assert re.search(r"test\.document: [1-9]\d* lines are cut to 6 pieces", output)
+    work = project.folder / "work/summarise-mine"
+    assert max(len(x.split()) for x in (work / "pieces/train.document").open()) == 6
+    assert max(len(x.split()) for x in (work / "text/train.document").open()) > 6
+    quality, *_ = rows(output)
+    assert [(row["system"], row["layers"]) for row in quality] == [
+        (system, layers)
+        for system in ("selfteach", "plain")
+        for layers in ("3x3", "1x1", "last1x1")
+    ]
+    assert all(float(row["ROUGE-L"]) >= 0 and float(row["ROUGE-2"]) >= 0 for row in quality)
+    cut = {
+        depth: torch.load(work / f"selfteach-seed1-{depth}.pt", weights_only=True)["model"]
+        for depth in ("3", "1", "last1")
+    }
+    for depth, layer in (("1", 0), ("last1", 2)):
+        for name in ("fc1.weight", "self_attn.q_proj.bias"):
+            kept = cut[depth][f"encoder.layers.0.{name}"]
+            assert torch.equal(kept, cut["3"][f"encoder.layers.{layer}.{name}"])
+
+
 @pytest.mark.slow
 def test_two_machines(project):
     project.finish("bitext-mine", "prepare")

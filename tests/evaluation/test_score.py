@@ -125,6 +125,15 @@ def test_the_length_penalty_is_chosen_by_the_tokens_that_are_scored():
     assert (best, noted["lenpen_valid_bleu"]) == (0.5, 0)
 
 
+def test_the_length_penalty_is_chosen_by_the_metric_that_is_asked_for():
+    """Words between others cost BLEU more than missing ones, and ROUGE-L less."""
+    said = [[Hypothesis("a b c d", -2.0, 5), Hypothesis("a x b c d x e f", -3.0, 9)]]
+    engine = Engine(lambda *_: Output(dict(enumerate(said)), {0: "a b c d e f"}, {}), {}, True)
+    assert score._choose([0.5, 1.5], engine, 5, "13a")[0] == 0.5
+    best, noted = score._choose([0.5, 1.5], engine, 5, "13a", "rouge")
+    assert best == 1.5 and noted["lenpen_valid_rouge"] == round(100 * 12 / 14, 2)
+
+
 def test_a_search_without_targets_chooses_nothing():
     def search(subset, search):
         return Output({0: [Hypothesis("a", -2.0, 2)]}, {}, {})
