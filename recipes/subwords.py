@@ -1,16 +1,20 @@
-"""Train a joint sentencepiece model on a corpus and encode its splits for fairseq-preprocess.
+"""Divide the splits of a corpus into pieces, for fairseq-preprocess.
 
     python recipes/subwords.py CORPUS SOURCE TARGET --types N --out DIR [--normalization NAME]
+    python recipes/subwords.py CORPUS SOURCE TARGET --bart FOLDER --out DIR
 
 reads CORPUS/{train,valid,test[,test1]}.{SOURCE,TARGET} and writes the same files in pieces to DIR,
-with spm.model and dict.txt, the dictionary of both languages for fairseq. It says how many lines
-the pieces don't give back as they are.
+with dict.txt, the dictionary of both languages for fairseq: by a joint sentencepiece model, which
+it trains and leaves as spm.model, or by those of a pretrained BART. It says how many lines the
+pieces don't give back as they are.
 """
 
 import argparse
 import shutil
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import sentencepiece
 
@@ -28,8 +32,10 @@ def main():
     parser.add_argument(
         "--types",
         type=int,
-        required=True,
         help="size of the joint vocabulary, with fairseq's four special types",
+    )
+    parser.add_argument(
+        "--bart", type=Path, metavar="FOLDER", help="has dict.txt, encoder.json and vocab.bpe"
     )
     parser.add_argument("--normalization", choices=NORMALIZATIONS, default=NORMALIZATIONS[0])
     parser.add_argument(
@@ -37,30 +43,44 @@ def main():
     )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    if bool(args.types) == bool(args.bart):
+        parser.error("say either --types or --bart")
 
     partial = args.out.with_name(args.out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        types = build(
-            *(args.corpus, args.languages, args.types, args.normalization, args.cut_source),
-            partial,
-        )
+        if args.bart:
+            pieces = of_bart(args.bart, partial)
+        else:
+            trained_on = [args.corpus / f"train.{language}" for language in args.languages]
+            pieces = sentencepieces(trained_on, args.types, args.normalization, partial)
+        encode_all(args.corpus, args.languages, pieces, args.cut_source, partial)
         shutil.rmtree(args.out, ignore_errors=True)
         partial.rename(args.out)
     except (ValueError, OSError) as error:
         raise SystemExit(f"subwords.py: error: {error}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    print(f"{types} pieces")
+    print(f"{pieces.count} pieces")
 
 
-def build(corpus, languages, types, normalization, cut_source, out):
-    """Write the model, the dictionary and the splits to out; returns the number of pieces."""
+class Pieces(NamedTuple):
+    """What divides lines."""
+
+    split: Callable[[str], list[str]]
+    join: Callable[[list[str]], str]
+    known: set[str]  # those in the dictionary
+    count: int
+    why: str  # lines don't come back as they are
+
+
+def sentencepieces(texts, types, normalization, out):
+    """Train them on texts; writes the model and the dictionary to out."""
     model = out / "spm.model"
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=chain(*(sentences(corpus / f"train.{x}") for x in languages)),
+            sentence_iterator=chain(*map(sentences, texts)),
             model_prefix=str(model.with_suffix("")),
             vocab_size=types - 1,  # <pad> is fairseq's alone
             character_coverage=1.0,
@@ -80,19 +100,46 @@ def build(corpus, languages, types, normalization, cut_source, out):
     why = f"SPM_NORMALIZATION={normalization}"
     if normalization == NORMALIZATIONS[0]:
         why = "white space that is no single space, or characters without a piece"
+    return Pieces(
+        lambda line: pieces.encode(line, out_type=str),
+        lambda words: "".join(words).replace(SPACE, " ").strip(),
+        {*known},
+        len(pieces),
+        why,
+    )
+
+
+def of_bart(folder, out):
+    """Those of a pretrained BART, GPT-2's; copies its dictionary to out."""
+    from fairseq.data.encoders.gpt2_bpe import GPT2BPE, GPT2BPEConfig
+
+    files = (str(folder / name) for name in ("encoder.json", "vocab.bpe"))
+    bpe = GPT2BPE(GPT2BPEConfig(*files))
+    shutil.copy(folder / "dict.txt", out)
+    with open(folder / "dict.txt", encoding="utf-8") as lines:
+        known = {line.split(" ")[0] for line in lines}
+    return Pieces(
+        lambda line: bpe.encode(line).split(),
+        lambda words: bpe.decode(" ".join(words)),
+        known,
+        len(known),
+        "characters without a piece in its dict.txt",
+    )
+
+
+def encode_all(corpus, languages, pieces, cut_source, out):
+    """Write the splits to out, the source's lines cut to so many pieces."""
     splits = sorted({path.name.split(".")[0] for path in corpus.glob(f"*.{languages[0]}")})
     for split in splits:
         for language in languages:
             longest = MAX_PIECES if split != "train" else None  # fairseq leaves those out itself
             name = f"{split}.{language}"
             most = cut_source if language == languages[0] else None
-            files = (corpus / name, out / name)
-            changed, cut = encode(pieces, set(known), *files, longest, most)
+            changed, cut = encode(pieces, corpus / name, out / name, longest, most)
             if changed:
-                print(f"{name}: {changed:,} lines come back changed: {why}")
+                print(f"{name}: {changed:,} lines come back changed: {pieces.why}")
             if cut:
                 print(f"{name}: {cut:,} lines are cut to {most:,} pieces")
-    return len(pieces)
 
 
 def sentences(path):
@@ -105,7 +152,7 @@ def single_spaced(line):
     return " ".join(line.split())
 
 
-def encode(pieces, known, source, target, longest, most):
+def encode(pieces, source, target, longest, most):
     """Write the lines in pieces, cut to the most; returns how many lines the known ones don't give
     back, and how many were cut.
 
@@ -117,14 +164,14 @@ def encode(pieces, known, source, target, longest, most):
         open(target, "w", encoding="utf-8") as out,
     ):
         for number, line in enumerate(lines, start=1):
-            words = pieces.encode(single_spaced(line), out_type=str)
+            words = pieces.split(single_spaced(line))
             if longest and not most and len(words) > longest:
                 raise ValueError(
                     f"{source}, line {number}: {len(words):,} pieces, fairseq takes {longest:,}: "
                     "shorten it, or leave it out on both sides"
                 )
-            back = "".join(words).replace(SPACE, " ").strip()
-            changed += back != line.removesuffix("\n") or not known.issuperset(words)
+            back = pieces.join(words)
+            changed += back != line.removesuffix("\n") or not pieces.known.issuperset(words)
             cut += bool(most) and len(words) > most
             out.write(" ".join(words[:most]) + "\n")
     return changed, cut

@@ -71,6 +71,12 @@ def score(
         raise ValueError(f"{data}: its {subset} has no targets: name --references")
     if len(lenpens) > 1 and lacks_targets(data, "valid", (source, target)):
         raise ValueError(f"{data}: its valid has no targets to choose by: name one --lenpen")
+    for name in ("bpe", "tokenizer"):
+        if name in said and (references is None or len(lenpens) > 1):
+            raise ValueError(
+                f"--{name}: fairseq-generate joins translations by it, and no targets: name "
+                "--references, and one --lenpen"
+            )
     tokenizer = _tokenizer(tokenizer, target)
     quality.deciding(metric, tokenizer)  # before hours of translating
     given = None if references is None else lines_of(references)
