@@ -28,6 +28,7 @@ def declared(*extras):
     packages = sum((argument("extras_require")[x] for x in extras), argument("install_requires"))
     names = [re.match(r"[\w-]+", package)[0] for package in packages]
     modules = {"ve-fairseq": ("fairseq", "fairseq_cli"), "pyyaml": ("yaml",)}
+    modules["rouge-score"] = ("rouge_score",)
     return {module for name in names for module in modules.get(name, (name,))}
 
 
@@ -47,7 +48,7 @@ def imported(folder, nodes=ast.walk):
 @pytest.mark.parametrize(
     "folder, extras",
     [
-        *(("selfteach_fairseq", ["plot", "ship"]), ("recipes", [])),
+        *(("selfteach_fairseq", ["plot", "ship", "rouge"]), ("recipes", [])),
         *(("benchmarks", ["dev"]), ("tests", ["dev"])),
     ],
 )

@@ -1,5 +1,6 @@
 """ROUGE (Lin 2004) of summaries, by rouge-score, as a metric that sacreBLEU's tests take."""
 
+import logging
 from importlib.metadata import version
 from typing import Any
 
@@ -35,6 +36,7 @@ class Rouge(Metric):
             raise ValueError(
                 "--metric rouge: rouge-score is missing: pip install 'selfteach_fairseq[rouge]'"
             ) from None
+        logging.getLogger("absl").setLevel(logging.WARNING)  # it says which tokenizer it takes
         self.name = name
         self._scorer = RougeScorer([name], use_stemmer=True)
 

@@ -1,9 +1,13 @@
 """A BART that stock fairseq has trained, fine-tuned by fairseq's own command with students."""
 
+import json
+
 import pytest
 import torch
-from conftest import USER_DIR, fairseq, selfteach
+from conftest import USER_DIR, fairseq, make_text, selfteach
+from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 from fairseq.models.bart import BARTModel
+from project import rows
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 
@@ -27,14 +31,11 @@ FINE_TUNING = (
 )
 
 
-@pytest.fixture(scope="module")
-def pretrained(data, tmp_path_factory):
-    """The checkpoint of a BART that has learnt to restore text."""
-    folder = tmp_path_factory.mktemp("bart")
+def pretrain(folder, dictionary, train, valid):
+    """Leaves a BART that has learnt to restore text, as checkpoint_last.pt."""
     fairseq(
-        *("preprocess", "--only-source", "--srcdict", data / "dict.xx.txt"),
-        *("--trainpref", data.parent / "train.xx", "--validpref", data.parent / "valid.xx"),
-        *("--destdir", folder / "bin"),
+        *("preprocess", "--only-source", "--srcdict", dictionary),
+        *("--trainpref", train, "--validpref", valid, "--destdir", folder / "bin"),
     )
     fairseq(
         *("train", folder / "bin", "--task", "denoising", "--arch", "bart_base", *SMALL, *USUAL),
@@ -43,6 +44,13 @@ def pretrained(data, tmp_path_factory):
         *("--sample-break-mode", "complete", "--max-tokens", 256, "--max-update", 20),
         *("--lr", 1e-3, "--required-batch-size-multiple", 1, "--save-dir", folder),
     )
+
+
+@pytest.fixture(scope="module")
+def pretrained(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bart")
+    texts = (data.parent / f"{split}.xx" for split in ("train", "valid"))
+    pretrain(folder, data / "dict.xx.txt", *texts)
     return folder / "checkpoint_last.pt"
 
 
@@ -100,3 +108,51 @@ def test_ctranslate2_translates_as_fairseq_does(data, tuned, tmp_path):
         selfteach(*words)
         scores.append((tmp_path / f"{engine}.hyp.txt").read_text())
     assert scores[0] == scores[1]
+
+
+RECIPE = """
+layers=4x3 students="2x1 last2x1" updates=6 needs_gpu= generation=(--beam 2)
+model+=(--encoder-embed-dim 16 --encoder-ffn-embed-dim 16)
+model+=(--encoder-attention-heads 2 --decoder-attention-heads 2)
+model+=(--max-source-positions 64 --max-target-positions 64)
+training+=(--lr 1e-3 --warmup-updates 2 --max-tokens 256 --num-workers 0)
+longest+=(--max-len-b 20)
+"""
+
+
+@pytest.fixture
+def folder_of_bart(tmp_path):
+    """What a BART is published as, with a piece for each byte; it has learnt to restore text."""
+    folder = tmp_path / "bart"
+    folder.mkdir()
+    bytes_as_text = [*bytes_to_unicode().values()]
+    (folder / "encoder.json").write_text(json.dumps({x: i for i, x in enumerate(bytes_as_text)}))
+    (folder / "vocab.bpe").write_text("#version: 0.2\n")
+    (folder / "dict.txt").write_text("".join(f"{i} 1\n" for i in range(256)))
+    make_text(folder)
+    for split in ("train", "valid"):
+        text = (folder / f"{split}.xx").read_bytes().splitlines()
+        lines = (
+            " ".join(str(bytes_as_text.index(chr(b))) if b > 32 else "220" for b in line)
+            for line in text
+        )
+        (folder / f"{split}.pieces").write_text("".join(f"{line}\n" for line in lines))
+    pretrain(folder, folder / "dict.txt", folder / "train.pieces", folder / "valid.pieces")
+    (folder / "checkpoint_last.pt").rename(folder / "model.pt")
+    return folder
+
+
+def test_summaries_by_a_pretrained_bart(project, folder_of_bart):
+    project.settings.write_text(RECIPE)
+    options = {"BART": str(folder_of_bart), "BART_ARCH": "bart_selfteach_base", "LONGEST": "40"}
+    output = project.finish("summarise-mine", **options)
+    quality, *_ = rows(output)
+    assert [row["layers"] for row in quality] == ["4x3", "2x1", "last2x1"]
+    work = project.folder / "work/summarise-mine"
+    # Text comes out, not the numbers of pieces.
+    said = (work / "selfteach-seed1-4x3.hyp.txt").read_text().split()
+    assert said and not all(word.isdigit() for word in said)
+    started = "loading checkpoint" in (work / "logs/train-selfteach-seed1.log").read_text().lower()
+    assert started
+    line = project.finish("summarise-mine", BART="/nowhere", code=1).splitlines()[-1]
+    assert line.endswith("BART=/nowhere: has no model.pt")

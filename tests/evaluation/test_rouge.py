@@ -11,8 +11,8 @@ from selfteach_fairseq.cli import main
 from selfteach_fairseq.evaluation import quality, rouge
 
 # No word ends as the stemmer would have it otherwise.
-SUMMARIES = ["the cat sat on a mat", "dog bit a man a man", "", "zoo"]
-REFERENCES = ["a cat on the mat sat", "a man bit a dog", "zoo", "Zoo!"]
+SUMMARIES = ["the cat sat on a mat", "dog bit a man a man", "", "zoo", "a cat on a mat"]
+REFERENCES = ["a cat on the mat sat", "a man bit a dog", "zoo", "Zoo!", "a cat on the mat"]
 
 
 def f1(common, found, expected):
