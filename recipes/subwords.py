@@ -113,8 +113,8 @@ def of_bart(folder, out):
     """Those of a pretrained BART, GPT-2's; copies its dictionary to out."""
     from fairseq.data.encoders.gpt2_bpe import GPT2BPE, GPT2BPEConfig
 
-    files = (str(folder / name) for name in ("encoder.json", "vocab.bpe"))
-    bpe = GPT2BPE(GPT2BPEConfig(*files))
+    encoder, merges = (str(folder / name) for name in ("encoder.json", "vocab.bpe"))
+    bpe = GPT2BPE(GPT2BPEConfig(gpt2_encoder_json=encoder, gpt2_vocab_bpe=merges))
     shutil.copy(folder / "dict.txt", out)
     with open(folder / "dict.txt", encoding="utf-8") as lines:
         known = {line.split(" ")[0] for line in lines}
