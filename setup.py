@@ -23,6 +23,7 @@ setup(
         "sentencepiece>=0.2",
         "numpy>=1.26",
         "omegaconf>=2.2",  # fairseq's configurations
+        "scikit-learn>=1.3",  # scores of classifiers; fairseq requires it, too
         "tqdm>=4.60",
         # The report's page. torch requires it anyway, so it needs no extra.
         "jinja2>=3.1",
@@ -33,6 +34,8 @@ setup(
         "ship": ["ctranslate2>=4.8.1"],
         # ROUGE of summaries, by the reference's own words and stemmer.
         "rouge": ["rouge-score>=0.1.2"],
+        # A BERT's weights and its tokenizer.
+        "bert": ["safetensors>=0.4.5", "tokenizers>=0.19"],
         # BLEU of Japanese and Korean words.
         "ja": ["sacrebleu[ja]>=2.4"],
         "ko": ["sacrebleu[ko]>=2.4"],
@@ -40,6 +43,8 @@ setup(
             "matplotlib>=3.8",
             "ctranslate2>=4.8.1",
             "rouge-score>=0.1.2",
+            "safetensors>=0.4.5",
+            "tokenizers>=0.19",
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",

@@ -1,10 +1,11 @@
 """Self-teaching for fairseq: one training run, and the model's first layers are models too.
 
 Importing this package, as fairseq's `--user-dir` does, registers the architectures
-`transformer_selfteach*`, the criterion `label_smoothed_ce_selfteach`, the task
+`transformer_selfteach*`, `bart_selfteach*` and `roberta_selfteach*`, the criteria
+`label_smoothed_ce_selfteach` and `sentence_prediction_selfteach`, the task
 `translation_selfteach`, the optimizer `adam_fused`, the baselines' criteria
-`word_level_distillation` and `r_drop`, and those of robust fine-tuning, `r3f_translation` and
-`intra_distillation`.
+`word_level_distillation`, `r_drop` and `sentence_prediction_distillation`, and those of robust
+fine-tuning, `r3f_translation` and `intra_distillation`.
 """
 
 # First: it refuses a fairseq that the others can't be built on.
@@ -12,7 +13,15 @@ from . import requirements  # noqa: F401
 
 # isort: split
 from . import patches
-from .criterions import intra_distillation, r3f, r_drop, selfteach, word_level  # noqa: F401
+from .criterions import (  # noqa: F401
+    intra_distillation,
+    r3f,
+    r_drop,
+    selfteach,
+    sentence_prediction,
+    sentence_prediction_distillation,
+    word_level,
+)
 from .models import architectures  # noqa: F401
 from .optim import adam_fused  # noqa: F401
 from .tasks import translation  # noqa: F401

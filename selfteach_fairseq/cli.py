@@ -9,9 +9,11 @@ from pathlib import Path
 
 from .commands import (
     average,
+    classify,
     distil,
     export,
     gradual,
+    import_bert,
     importance,
     report,
     score,
@@ -24,7 +26,7 @@ from .programs.process import die_of_interrupt
 
 _COMMANDS = (
     *(truncate, average, gradual, distil, importance, score, report, significance),
-    *(export, translate),
+    *(export, translate, import_bert, classify),
 )
 _OF_FAIRSEQ = ("gradual", "distil", "score")  # which take options of fairseq's commands after --
 

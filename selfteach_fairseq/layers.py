@@ -118,6 +118,11 @@ class Layers(NamedTuple):
         """Whether it keeps the first layers of each side."""
         return all(choice.are_first for choice in self if choice)
 
+    @classmethod
+    def read(cls, written: str) -> "Layers":
+        """Those that str() has written. Raises: ValueError, see parse()."""
+        return cls.parse(written, encoder_only="x" not in written)
+
     def within(self, depth: "Layers") -> dict[str, tuple[int, ...]]:
         """The layers' numbers by side, in a model of some depth.
 
@@ -149,19 +154,49 @@ def layers_of_metric(name: str) -> Layers | None:
     found = _METRIC.fullmatch(name)
     written = found[1].replace("_", "+") if found else ""
     try:
-        layers = Layers.parse(written)
+        layers = Layers.read(written)
     except ValueError:
         return None
     return layers if str(layers) == written else None
 
 
-def parse_students(specs: str) -> tuple[Layers, ...]:
+def parse_students(specs: str, encoder_only: bool = False) -> tuple[Layers, ...]:
     """Read a comma-separated list such as `3`, `6x3` or `4,3,2`: different choices of layers.
 
     Raises: ValueError if the list is empty, an entry is malformed, or one stands twice.
     """
-    students = tuple(Layers.parse(spec) for spec in specs.split(","))
+    students = tuple(Layers.parse(spec, encoder_only) for spec in specs.split(","))
     repeated = sorted({str(student) for student in students if students.count(student) > 1})
     if repeated:
         raise ValueError(f"{specs!r} names {', '.join(repeated)} more than once: name it once")
     return students
+
+
+def students_within(specs: str | None, full: Layers) -> tuple[Layers, ...]:
+    """The students of a model that `--student-layers` names; without it the one of half depth.
+
+    Raises: ValueError if it is malformed, or names one that is no part of the model.
+    """
+    if specs is None:
+        half = Layers(*(choice and Choice(max(1, choice.size // 2)) for choice in full))
+        if half == full:
+            raise ValueError(
+                f"of {full} layers there is no smaller student: train with fairseq's own criterion"
+            )
+        return (half,)
+    try:
+        students = parse_students(specs, encoder_only=full.decoder is None)
+        known = {_numbers(full, full): full}
+        for student in students:
+            same = known.setdefault(_numbers(student, full), student)
+            if same is full:
+                raise ValueError(f"{student} is the whole model: name a student of fewer layers")
+            if same is not student:
+                raise ValueError(f"{student} is the same layers as {same}: name them once")
+    except ValueError as error:
+        raise ValueError(f"--student-layers {specs}: {error}") from None
+    return students
+
+
+def _numbers(layers, full):
+    return tuple(layers.within(full).values())

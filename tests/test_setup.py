@@ -28,7 +28,7 @@ def declared(*extras):
     packages = sum((argument("extras_require")[x] for x in extras), argument("install_requires"))
     names = [re.match(r"[\w-]+", package)[0] for package in packages]
     modules = {"ve-fairseq": ("fairseq", "fairseq_cli"), "pyyaml": ("yaml",)}
-    modules["rouge-score"] = ("rouge_score",)
+    modules |= {"rouge-score": ("rouge_score",), "scikit-learn": ("sklearn",)}
     return {module for name in names for module in modules.get(name, (name,))}
 
 
@@ -48,7 +48,7 @@ def imported(folder, nodes=ast.walk):
 @pytest.mark.parametrize(
     "folder, extras",
     [
-        *(("selfteach_fairseq", ["plot", "ship", "rouge"]), ("recipes", [])),
+        *(("selfteach_fairseq", ["plot", "ship", "rouge", "bert"]), ("recipes", [])),
         *(("benchmarks", ["dev"]), ("tests", ["dev"])),
     ],
 )

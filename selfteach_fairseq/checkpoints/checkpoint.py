@@ -121,7 +121,7 @@ class Checkpoint:
     def kept_layers(self) -> Layers | None:
         """Those of the model that it was cut out of; None if these were its first ones."""
         note = self.extra.get("kept_layers")
-        return None if note is None else Layers.parse(note)
+        return None if note is None else Layers.read(note)
 
     @property
     def updates(self) -> int:
@@ -182,9 +182,8 @@ class Checkpoint:
     def _cut(self, layers: Layers, fp16: bool) -> "Checkpoint":
         if self.family is None or self.layers is None:
             raise refusal(self.settings["_name"])
-        numbers = layers.within(self.layers)
         settings = self.family.stock_settings(self.settings, layers)
-        weights = self.family.keep(self.weights, numbers)
+        weights = self.family.keep(self.weights, layers)
         check_fits(self.family, settings, weights)
         extra = dict(self.extra)
         if not layers.are_first:

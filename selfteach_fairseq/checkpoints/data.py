@@ -30,6 +30,8 @@ def languages(checkpoint: "Checkpoint", data: Path | str) -> tuple[str, str]:
         tokens of its own into the text.
     """
     task = checkpoint.cfg["task"]
+    if checkpoint.layers is not None and checkpoint.layers.decoder is None:
+        raise DataError("the checkpoint is an encoder's, which translates nothing")
     if task["_name"] in _WITH_LANGUAGE_TOKENS:
         raise DataError(
             f"the checkpoint is of --task {task['_name']}, which puts language tokens into the "

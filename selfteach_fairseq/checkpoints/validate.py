@@ -119,7 +119,7 @@ def check_numbers(model: Weights) -> None:
 def check_kept(note: object, layers: Layers | None) -> None:
     """Raises: CheckpointError unless the note of which layers a model was made is of so many."""
     try:
-        right = note is None or (layers and Layers.parse(str(note)).counts == layers.counts)
+        right = note is None or (layers and Layers.read(str(note)).counts == layers.counts)
     except ValueError:
         right = False
     if not right:

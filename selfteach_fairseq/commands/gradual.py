@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 
+from ..evaluation.classification import is_classified
 from ..gradual.gradual import Gradual
 from ..gradual.schedule import parse_schedule
 from ..gradual.stage import stages_of
@@ -56,7 +57,8 @@ def add(commands: Commands) -> None:
 
 
 def _run(args):
-    depths = parse_schedule(args.schedule, lambda: _importance(args))
+    encoder_only = is_classified(args.data)
+    depths = parse_schedule(args.schedule, lambda: _importance(args), encoder_only)
     patience = args.patience or (None if args.stage_updates else _PATIENCE)
     later = shlex.split(args.later)
     stages = stages_of(depths, args.stage_updates, patience, args.options, later)
@@ -67,7 +69,8 @@ def _run(args):
         raise ValueError(
             f"fairseq-train ended with code {error.returncode}, see above; the same command goes on"
         ) from None
-    print("\nbits per token on validation text, in each stage when its student was best:")
+    task = stages[0].task
+    print(f"\n{task.unit} on validation text, in each stage when its student was best:")
     print(
         f"{'stage':>5}{'model':>8}{'student':>9}{'updates':>9}{'minutes':>9}{'model':>9}{'student':>9}"
     )
@@ -75,7 +78,7 @@ def _run(args):
         print(
             f"{number:>5}{stage['full']:>8}{stage['student']:>9}{stage['updates']:>9,}"
             f"{stage['training_seconds'] / 60:>9.1f}"
-            f"{_bits(stage['full_nll_loss']):>9}{_bits(stage['student_nll_loss']):>9}"
+            f"{_shown(stage[f'full_{task.figure}']):>9}{_shown(stage[f'student_{task.figure}']):>9}"
         )
     for depth in depths:
         print(f"{gradual.model(depth)}")
@@ -87,5 +90,5 @@ def _importance(args):
     return importance_run.of_checkpoint(args.init, args.data)
 
 
-def _bits(value):
+def _shown(value):
     return "-" if value is None else f"{value:.3f}"

@@ -113,7 +113,7 @@ def _write_zeroing(found, correlations, path):
         "checkpoint": last.checkpoint,
         "updates": last.updates,
         "loss": found.losses[-1],
-        "unit": "nats per target token",
+        "unit": f"nats per {found.unit}",
         "correlations": correlations,
     }
     write_json(content, path)
@@ -130,7 +130,7 @@ def _summary(found, subset):
     checkpoints = len(found.losses)
     lines = [
         f"{checkpoints} checkpoint{'s' if checkpoints > 1 else ''}, {found.sentences:,} sentences "
-        f"of {subset} ({found.tokens:,} target tokens)"
+        f"of {subset} ({found.count:,} {found.unit}s)"
     ]
     if found.copies:
         lines.append(f"left out: {found.copies} with as many updates as another (copies)")
@@ -138,7 +138,7 @@ def _summary(found, subset):
         lines.append(f"left out: {found.too_long:,} sentences too long for model or --max-tokens")
     last = found.rows[-1]
     name = one_line(last.checkpoint)
-    lines.append(f"{name}, {last.updates:,} updates, {found.losses[-1]:.3f} nats per token:")
+    lines.append(f"{name}, {last.updates:,} updates, {found.losses[-1]:.3f} nats per {found.unit}:")
     return "\n".join(lines)
 
 

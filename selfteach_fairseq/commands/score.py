@@ -12,7 +12,7 @@ from .arguments import Commands, add_output, positive, threads_within
 def add(commands: Commands) -> None:
     command = commands.add_parser(
         "score",
-        help="translate and score with one checkpoint",
+        help="translate, or classify, and score with one checkpoint",
         epilog="Options after -- go to fairseq-generate, and into the record.",
     )
     command.add_argument("checkpoint")

@@ -1,43 +1,19 @@
 """Settings that can't work with a student, refused at start: each error names the way out."""
 
+from collections.abc import Sequence
+
 from fairseq.distributed.utils import get_data_parallel_world_size
 from fairseq.models import ARCH_MODEL_REGISTRY
 from omegaconf import DictConfig
 
-from ..layers import Layers, parse_students
+from ..layers import SIDES, Layers, students_within
 from ..models.students import WithStudents
 
 
 def students_of(cfg: DictConfig) -> tuple[Layers, ...]:
-    """The students that `--student-layers` names; by default the one of half depth.
-
-    Raises: ValueError if it is malformed, or names one that is no part of the model.
-    """
+    """The students of the model in training. Raises: ValueError, see layers.students_within()."""
     full = Layers.first(int(cfg.encoder_layers), int(cfg.decoder_layers))
-    if cfg.student_layers is None:
-        half = Layers.first(*(max(1, count // 2) for count in full.counts))
-        if half == full:
-            raise ValueError(
-                f"--encoder-layers {cfg.encoder_layers} --decoder-layers {cfg.decoder_layers}: "
-                "there is no smaller student: use --criterion label_smoothed_cross_entropy"
-            )
-        return (half,)
-    try:
-        students = parse_students(cfg.student_layers)
-        known = {_numbers(full, full): full}
-        for student in students:
-            same = known.setdefault(_numbers(student, full), student)
-            if same is full:
-                raise ValueError(f"{student} is the whole model: name a student of fewer layers")
-            if same is not student:
-                raise ValueError(f"{student} is the same layers as {same}: name them once")
-    except ValueError as error:
-        raise ValueError(f"--student-layers {cfg.student_layers}: {error}") from None
-    return students
-
-
-def _numbers(layers, full):
-    return tuple(layers.within(full).values())
+    return students_within(cfg.student_layers, full)
 
 
 def check(cfg: DictConfig) -> None:
@@ -47,9 +23,10 @@ def check(cfg: DictConfig) -> None:
     """
     _check_model(cfg)
     _check_workers(cfg)
-    _check_loss(cfg)
-    _check_students(cfg)
-    _check_teacher(cfg)
+    check_teaching(cfg, students_of(cfg))
+    if cfg.loss_chunk_tokens is not None and cfg.loss_chunk_tokens < 1:
+        raise ValueError(f"--loss-chunk-tokens {cfg.loss_chunk_tokens}: must be 1 or more")
+    check_teacher(cfg)
 
 
 def check_architecture(name: str, why: str) -> None:
@@ -64,13 +41,7 @@ def check_architecture(name: str, why: str) -> None:
 
 def _check_model(cfg):
     check_architecture(cfg.arch, "has no students: --criterion label_smoothed_ce_selfteach")
-    for side in ("encoder", "decoder"):
-        layerdrop = getattr(cfg, f"{side}_layerdrop") or 0  # BART's has no default
-        if layerdrop > 0:
-            raise ValueError(
-                f"--{side}-layerdrop {layerdrop} would drop the student's layers: set it to 0, "
-                "or use --criterion label_smoothed_cross_entropy"
-            )
+    check_layerdrop(cfg, SIDES)
     if cfg.adaptive_softmax_cutoff is not None:
         raise ValueError(
             f"--adaptive-softmax-cutoff {cfg.adaptive_softmax_cutoff} leaves no output projection "
@@ -103,27 +74,34 @@ def _check_workers(cfg):
         )
 
 
-def _check_loss(cfg):
+def check_layerdrop(cfg: DictConfig, sides: Sequence[str]) -> None:
+    """Raises: ValueError if a side's layers are dropped at random."""
+    for side in sides:
+        layerdrop = getattr(cfg, f"{side}_layerdrop") or 0  # some families' has no default
+        if layerdrop > 0:
+            raise ValueError(
+                f"--{side}-layerdrop {layerdrop} would drop the student's layers: set it to 0, "
+                "or train with fairseq's own criterion"
+            )
+
+
+def check_teaching(cfg: DictConfig, students: Sequence[Layers]) -> None:
+    """Raises: ValueError for a setting of TeachingConfig that is out of range."""
     for name in ("alpha", "alpha_start_update", "alpha_warmup_updates", "student_ce"):
         if getattr(cfg, name) < 0:
             flag = f"--{name.replace('_', '-')}"
             raise ValueError(f"{flag} {getattr(cfg, name)}: must not be negative")
     if cfg.kl_temperature <= 0:
         raise ValueError(f"--kl-temperature {cfg.kl_temperature}: must be above 0")
-    if cfg.loss_chunk_tokens is not None and cfg.loss_chunk_tokens < 1:
-        raise ValueError(f"--loss-chunk-tokens {cfg.loss_chunk_tokens}: must be 1 or more")
-
-
-def _check_students(cfg):
-    students = len(students_of(cfg))
-    if cfg.student_sampling is not None and not 1 <= cfg.student_sampling <= students:
+    if cfg.student_sampling is not None and not 1 <= cfg.student_sampling <= len(students):
         raise ValueError(
-            f"--student-sampling {cfg.student_sampling}: choose 1 to {students}, the number of "
-            "students in --student-layers"
+            f"--student-sampling {cfg.student_sampling}: choose 1 to {len(students)}, the number "
+            "of students in --student-layers"
         )
 
 
-def _check_teacher(cfg):
+def check_teacher(cfg: DictConfig) -> None:
+    """Raises: ValueError for options of a teacher that is not named."""
     for name in ("teacher_weight", "teacher_temperature"):
         value = getattr(cfg, name)
         if cfg.teacher is None and value is not None:

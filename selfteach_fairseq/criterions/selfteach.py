@@ -4,72 +4,28 @@ Shapes: B batch, T target length, N target tokens without padding, C features.
 """
 
 import math
-import random
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from fairseq import utils
 from fairseq.criterions import register_criterion
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
-from fairseq.dataclass import ChoiceEnum
 from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask
 from omegaconf import II, DictConfig
 from torch import Tensor
 
-from ..layers import Layers, layers_of_metric
+from ..layers import layers_of_metric
 from ..models.config import of_model
 from ..models.family import Taught
 from .checks import check, students_of
 from .losses import Teaching, self_teaching_loss
 from .teacher import Teacher, TeacherConfig
-from .terms import Objective
-
-_Divergence: Any = ChoiceEnum(["kl", "symmetric"])
-_KlGradient: Any = ChoiceEnum(["student", "both"])
+from .teaching import TeachingConfig, WithTeaching
 
 
 @dataclass
-class SelfteachCriterionConfig(TeacherConfig):
-    student_layers: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "layers of the student: 3, or 6x3 for encoder x decoder; last3x3 for the last "
-            "ones of the encoder; 0+2+4x0+2 for these, from 0; or several such separated by commas "
-            "(default: half of the model's)"
-        },
-    )
-    student_sampling: Optional[int] = field(
-        default=None,
-        metadata={
-            "help": "train so many of the students in each update, drawn anew (default: all)"
-        },
-    )
-    alpha: float = field(
-        default=1.0, metadata={"help": "weight of the divergence between full model and student"}
-    )
-    alpha_start_update: int = field(default=0, metadata={"help": "alpha is 0 before this update"})
-    alpha_warmup_updates: int = field(
-        default=0, metadata={"help": "from its start alpha rises linearly over so many updates"}
-    )
-    student_ce: float = field(
-        default=1.0,
-        metadata={"help": "weight of the student's own label-smoothed cross-entropy"},
-    )
-    divergence: _Divergence = field(
-        default="kl",
-        metadata={"help": "KL(full || student), or that plus KL(student || full)"},
-    )
-    kl_gradient: _KlGradient = field(
-        default="both",
-        metadata={"help": "who learns from the divergence: the student alone, or both"},
-    )
-    kl_temperature: float = field(
-        default=1.0,
-        metadata={
-            "help": "divides the logits in the divergence, whose value its square multiplies"
-        },
-    )
+class SelfteachCriterionConfig(TeachingConfig, TeacherConfig):
     loss_chunk_tokens: Optional[int] = field(
         default=None,
         metadata={
@@ -78,10 +34,7 @@ class SelfteachCriterionConfig(TeacherConfig):
         },
     )
     # Settings of others, for the checks at the start.
-    arch: str = II("model._name")
-    encoder_layers: Optional[str] = of_model("encoder_layers")  # no number in every architecture
     decoder_layers: Optional[str] = of_model("decoder_layers")
-    encoder_layerdrop: Any = of_model("encoder_layerdrop")
     decoder_layerdrop: Any = of_model("decoder_layerdrop")
     adaptive_softmax_cutoff: Any = of_model("adaptive_softmax_cutoff")
     quant_noise_scalar: Any = of_model("quant_noise_scalar")
@@ -92,7 +45,7 @@ class SelfteachCriterionConfig(TeacherConfig):
 
 
 @register_criterion("label_smoothed_ce_selfteach", dataclass=SelfteachCriterionConfig)
-class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
+class SelfteachCriterion(WithTeaching, LabelSmoothedCrossEntropyCriterion):
     """CE(full) + alpha * D(full, student) + student_ce * CE(student), see terms.Objective.
 
     With a teacher, every CE is in part a divergence from it, see losses.Teaching.
@@ -125,12 +78,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         """
         if not reduce:
             raise NotImplementedError("label_smoothed_ce_selfteach only gives the summed loss")
-        if model.training:
-            alpha = self.alpha_at(model.num_updates)
-            students = self.students_at(model.num_updates)
-        else:
-            alpha, students = self.cfg.alpha, self.students
-
+        alpha, students = self.in_force(model)
         features, extra = model(**sample["net_input"], features_only=True, students=students)
         target = model.get_targets(sample, features)[:, self.ignore_prefix_size :]
         rows = target.flatten().ne(self.padding_idx).nonzero().squeeze(1)  # (N,)
@@ -139,7 +87,7 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
             [self._at(rows, output) for output in extra["students"].values()],
             extra["projection"],
             target.flatten()[rows],
-            self._objective(alpha),
+            self.objective(alpha, self.eps),
             self.cfg.loss_chunk_tokens,
             self._teaching(rows, sample, model),
             self.report_accuracy,
@@ -164,24 +112,6 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
             logging_output["total"] = rows.numel()
         return losses.loss, sample_size, logging_output
 
-    def alpha_at(self, update: int) -> float:
-        """alpha in training: 0 before its start, then rising linearly through its warm-up."""
-        since_start = update - self.cfg.alpha_start_update
-        if since_start < 0:
-            return 0.0
-        if since_start >= self.cfg.alpha_warmup_updates:
-            return self.cfg.alpha
-        return self.cfg.alpha * since_start / self.cfg.alpha_warmup_updates
-
-    def students_at(self, update: int) -> tuple[Layers, ...]:
-        """The students that learn in this update; drawn ones depend on nothing but its number."""
-        if self.alpha_at(update) == 0 and self.cfg.student_ce == 0:
-            return ()
-        if self.cfg.student_sampling is None:
-            return self.students
-        drawn = random.Random(update).sample(self.students, self.cfg.student_sampling)
-        return tuple(sorted(drawn, key=self.students.index))
-
     def _at(self, rows, output):
         """The features (N, C) of these tokens out of (B, T, C)."""
         return output[:, self.ignore_prefix_size :].flatten(0, 1).index_select(0, rows)
@@ -192,16 +122,6 @@ class SelfteachCriterion(LabelSmoothedCrossEntropyCriterion):
         features, projection = self.teacher.features(model, sample["net_input"])
         return Teaching(
             self._at(rows, features), projection, self.teacher.weight, self.teacher.temperature
-        )
-
-    def _objective(self, alpha):
-        return Objective(
-            label_smoothing=self.eps,
-            alpha=alpha,
-            student_ce=self.cfg.student_ce,
-            divergence=self.cfg.divergence,
-            kl_gradient=self.cfg.kl_gradient,
-            kl_temperature=self.cfg.kl_temperature,
         )
 
     @classmethod

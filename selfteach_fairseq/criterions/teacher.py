@@ -11,6 +11,7 @@ import torch
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterionConfig,
 )
+from fairseq.dataclass import FairseqDataclass
 from fairseq.tasks import FairseqTask
 from omegaconf import DictConfig
 from torch import Tensor, nn
@@ -21,10 +22,10 @@ from ..layers import SIDES
 
 
 @dataclass
-class TeacherConfig(LabelSmoothedCrossEntropyCriterionConfig):
+class TeacherOptions(FairseqDataclass):
     teacher: Optional[str] = field(
         default=None,
-        metadata={"help": "checkpoint of any fairseq Transformer of the same dictionaries"},
+        metadata={"help": "checkpoint of any such model of fairseq's with the same dictionaries"},
     )
     teacher_weight: Optional[float] = field(
         default=None,
@@ -37,6 +38,11 @@ class TeacherConfig(LabelSmoothedCrossEntropyCriterionConfig):
             "multiplies (default: 1)"
         },
     )
+
+
+@dataclass
+class TeacherConfig(TeacherOptions, LabelSmoothedCrossEntropyCriterionConfig):
+    pass
 
 
 class Teacher:
@@ -56,7 +62,7 @@ class Teacher:
             raise ValueError(f"--teacher-weight {self.weight}: choose 0 to 1")
         if self.temperature <= 0:
             raise ValueError(f"--teacher-temperature {self.temperature}: must be above 0")
-        self.model = _load(cfg.teacher, task)
+        self.model = self.load(cfg.teacher, task)
 
     def beside(self, model: nn.Module) -> nn.Module:
         """The teacher, where the model is and in its precision, once it has moved there."""
@@ -72,39 +78,40 @@ class Teacher:
         features, _ = teacher(**net_input, features_only=True)
         return features, teacher.decoder.output_projection.weight
 
-
-def _load(path: Path | str, task: FairseqTask) -> nn.Module:
-    """The model of a checkpoint, in eval mode and without gradients."""
-    try:
-        checkpoint = Checkpoint.read(path).stock()
-    except CheckpointError as error:
-        raise ValueError(f"--teacher {error}") from None
-    settings = checkpoint.settings
-    _check_positions(path, settings, task)
-    if settings.get("quant_noise_scalar"):
-        raise ValueError(
-            f"--teacher {path}: was trained with --quant-noise-scalar, and computes with quantised "
-            "weights: choose one without"
-        )
-    for side, dictionary in (
-        ("encoder", task.source_dictionary),
-        ("decoder", task.target_dictionary),
-    ):
-        rows = checkpoint.types(side)
-        if rows != len(dictionary):
-            merged = settings.get("merge_src_tgt_embed") and rows == _merged(task)
+    def load(self, path: Path | str, task: FairseqTask) -> nn.Module:
+        """The model of a checkpoint, in eval mode and without gradients."""
+        try:
+            checkpoint = Checkpoint.read(path).stock()
+        except CheckpointError as error:
+            raise ValueError(f"--teacher {error}") from None
+        if checkpoint.layers is None or checkpoint.layers.decoder is None:
+            raise ValueError(f"--teacher {path}: has no decoder: name a model that translates")
+        settings = checkpoint.settings
+        _check_positions(path, settings, task)
+        if settings.get("quant_noise_scalar"):
             raise ValueError(
-                f"--teacher {path}: its {side} has {rows} types and the data's dictionary "
-                f"{len(dictionary)}: "
-                + (
-                    "it was trained with --merge-src-tgt-embed: add that to this training, too"
-                    if merged
-                    else "name one that was trained on this data folder, and with "
-                    "--merge-src-tgt-embed only if this training is"
-                )
+                f"--teacher {path}: was trained with --quant-noise-scalar, and computes with quantised "
+                "weights: choose one without"
             )
-    # Not by the task, whose build_model() would also take it for the one to validate with BLEU.
-    return checkpoint.build(task).eval().requires_grad_(False)
+        for side, dictionary in (
+            ("encoder", task.source_dictionary),
+            ("decoder", task.target_dictionary),
+        ):
+            rows = checkpoint.types(side)
+            if rows != len(dictionary):
+                merged = settings.get("merge_src_tgt_embed") and rows == _merged(task)
+                raise ValueError(
+                    f"--teacher {path}: its {side} has {rows} types and the data's dictionary "
+                    f"{len(dictionary)}: "
+                    + (
+                        "it was trained with --merge-src-tgt-embed: add that to this training, too"
+                        if merged
+                        else "name one that was trained on this data folder, and with "
+                        "--merge-src-tgt-embed only if this training is"
+                    )
+                )
+        # Not by the task, whose build_model() would also take it for the one to validate with BLEU.
+        return checkpoint.build(task).eval().requires_grad_(False)
 
 
 def _check_positions(path, settings, task):

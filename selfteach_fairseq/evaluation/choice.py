@@ -1,4 +1,6 @@
-"""Which model to ship: the fastest within a given loss of BLEU; and which ones others beat."""
+"""Which model to ship: the fastest within a given loss of BLEU, or of accuracy; and which ones
+others beat.
+"""
 
 from collections.abc import Sequence
 from statistics import mean
@@ -6,7 +8,7 @@ from typing import NamedTuple
 
 from ..errors import one_line
 from .groups import Model, check_comparable, conditions_of, grouped, same_conditions
-from .records import FAIRSEQ, Record, settings_of
+from .records import FAIRSEQ, Record, kind_of, settings_of
 from .tables import Row, markdown
 
 DOMINATED = "Dominated: another model is at least as good and as fast, and better or faster."
@@ -17,14 +19,14 @@ class Candidate(NamedTuple):
     """A model with the means over its seeds; speed in sentences per second."""
 
     model: Model
-    bleu: float
+    score: float  # BLEU, or accuracy
     speed: float
 
 
 class Choice(NamedTuple):
     """What a reader is told."""
 
-    least: float  # BLEU that a model must have
+    least: float  # score that a model must have
     answer: str  # a sentence: the fastest of all
     by_engine: list[Row]  # the fastest in each engine; empty if there is one engine only
     dominated: list[str]  # which ones another beats: a line for each engine, and one for all
@@ -36,7 +38,7 @@ class Choice(NamedTuple):
 
 
 def choose(records: list[Record], within: float) -> Choice:
-    """Of the models that lose at most `within` BLEU against the first record's the fastest ones.
+    """Of the models that lose at most `within` of the score against the first record's the fastest ones.
 
     Raises: ValueError if the records' scores have different signatures, or their speeds were
         measured on different machines, or with different threads or batches.
@@ -49,12 +51,13 @@ def choose(records: list[Record], within: float) -> Choice:
             + "; ".join(conditions_of(records))
         )
     found = candidates(records)
-    least = round(found[0].bleu - within, _DIGITS)
+    least = round(found[0].score - within, _DIGITS)
     engines = {
         engine: [one for one in found if one.model.engine == engine]
         for engine in dict.fromkeys(one.model.engine for one in found)
     }
-    answer, lines = _answer(found, within, least, _machine(records)), []
+    name = kind_of(records[0]).name
+    answer, lines = _answer(found, within, least, _machine(records), name), []
     for engine, several in engines.items():
         names = [_within_engine(one) for one in dominated(several)]
         lines.append(f"in {engine or FAIRSEQ}: {', '.join(names) or 'none'}")
@@ -63,22 +66,22 @@ def choose(records: list[Record], within: float) -> Choice:
     beaten = dominated(found)
     left = ", ".join(one.model.name for one in found if one not in beaten)
     lines.append(f"over all engines: {f'all but {left}' if beaten else 'none'}")
-    rows = [_row(engine, several, found[0], within, least) for engine, several in engines.items()]
+    rows = [_row(engine, several, found[0], within, least, name) for engine, several in engines.items()]
     return Choice(least, answer, rows, lines)
 
 
 def candidates(records: list[Record]) -> list[Candidate]:
     """The models of the records, in their order."""
     return [
-        Candidate(model, *(_mean(runs, key) for key in ("bleu", "sentences_per_second")))
+        Candidate(model, *(_mean(runs, key) for key in (kind_of(records[0]).score, "sentences_per_second")))
         for model, runs in grouped(records).items()
     ]
 
 
 def fastest(several: Sequence[Candidate], least: float) -> Candidate | None:
-    """Of those with at least so much BLEU; of equally fast ones the best, then the first."""
-    enough = [one for one in several if one.bleu >= least]
-    return max(enough, key=lambda one: (one.speed, one.bleu), default=None)
+    """Of those with at least such a score; of equally fast ones the best, then the first."""
+    enough = [one for one in several if one.score >= least]
+    return max(enough, key=lambda one: (one.speed, one.score), default=None)
 
 
 def dominated(several: Sequence[Candidate]) -> list[Candidate]:
@@ -87,7 +90,7 @@ def dominated(several: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _beats(one, other):
-    better, faster = one.bleu - other.bleu, one.speed - other.speed
+    better, faster = one.score - other.score, one.speed - other.speed
     return min(better, faster) >= 0 and max(better, faster) > 0
 
 
@@ -95,32 +98,32 @@ def _mean(runs, key):
     return round(mean(run[key] for run in runs), _DIGITS)
 
 
-def _answer(found, within, least, machine):
+def _answer(found, within, least, machine, name):
     base = found[0]
     best = fastest(found, least)
     if best.speed == base.speed:
-        return f"On {machine}, none is faster than {base.model.name} within {within:g} BLEU of it."
+        return f"On {machine}, none is faster than {base.model.name} within {within:g} {name} of it."
     times = f", {best.speed / base.speed:.2f} times as fast" if base.speed else ""
     return (
-        f"On {machine}, the fastest within {within:g} BLEU of {base.model.name} is "
-        f"{best.model.name}: {best.bleu - base.bleu:+.2f} BLEU{times}."
+        f"On {machine}, the fastest within {within:g} {name} of {base.model.name} is "
+        f"{best.model.name}: {best.score - base.score:+.2f} {name}{times}."
     )
 
 
-def _row(engine, several, base, within, least):
+def _row(engine, several, base, within, least, name):
     best = fastest(several, least)
     texts = (
         [
             _within_engine(best),
-            f"{best.bleu:.1f}",
-            f"{best.bleu - base.bleu:+.2f}",
+            f"{best.score:.1f}",
+            f"{best.score - base.score:+.2f}",
             f"{best.speed:.0f}",
             f"{best.speed / base.speed:.2f} x" if base.speed else "-",
         ]
         if best
         else ["none", "-", "-", "-", "-"]
     )
-    columns = (f"fastest within {within:g} BLEU", "BLEU", "difference", "sent./s", "speed")
+    columns = (f"fastest within {within:g} {name}", name, "difference", "sent./s", "speed")
     return {"engine": engine, **dict(zip(columns, texts, strict=True))}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..errors import one_line
-from .records import FAIRSEQ, Record, Settings, engine_of, layers_of, settings_of
+from .records import FAIRSEQ, Record, Settings, engine_of, kind_of, layers_of, settings_of
 
 _SIGNATURES = ("bleu_signature", "bleu_lc_signature", "chrf_signature")
 
@@ -71,6 +71,11 @@ def check_comparable(records: list[Record]) -> None:
     """Raises: ValueError if the scores of two records have different signatures."""
     first = records[0]
     for record in records:
+        if kind_of(record) is not kind_of(first):
+            raise ValueError(
+                f"{first['system']} has {kind_of(first).name} and {record['system']} "
+                f"{kind_of(record).name}: name records of one kind"
+            )
         for name in _SIGNATURES:
             if record.get(name) != first.get(name):
                 raise ValueError(

@@ -8,21 +8,41 @@ from typing import Any, NamedTuple
 
 from ..export.quantization import QUANTIZATIONS
 from ..files import lines_of, read_json, whole, write_table
-from ..layers import Layers
+from ..layers import SIDES, Layers
 from . import rouge
 
 Record = dict[str, Any]  # what `selfteach score` writes
 
 FAIRSEQ, CTRANSLATE2 = "fairseq", "ctranslate2"  # the engines; a record that names none: fairseq
-_NUMBERS = (
-    *("bleu", "bleu_lc", "chrf", "bytes", "parameters", "sentences_per_second"),
-    *("encoder_layers", "decoder_layers"),
-)
+_NUMBERS = ("bytes", "parameters", "sentences_per_second", "encoder_layers")
 _OPTIONAL_NUMBERS: tuple[str, ...] = ("training_seconds", "peak_memory_bytes", "sparsity")
 _OPTIONAL_NUMBERS += ("chrfpp", "valid_bits", *rouge.NAMES)
 _OPTIONAL_COUNTS = ("threads", "beam", "batch_size")
 _OPTIONAL_TEXT = ("tokenizer", "options", "kept_layers")
+_SIGNED = ("mcc",)
 _LARGEST = 2**63  # larger numbers are no file sizes and would break the tables
+
+
+class Kind(NamedTuple):
+    """What records there are: of translations, or of a classifier."""
+
+    score: str  # the field that models are compared by
+    name: str  # and what tables call it
+    numbers: tuple[str, ...]  # fields that every such record has
+    text: tuple[str, ...]
+
+
+TRANSLATIONS = Kind(
+    "bleu", "BLEU", ("bleu", "bleu_lc", "chrf", "decoder_layers"), ("bleu_signature",)
+)
+CLASSES = Kind("accuracy", "accuracy", ("accuracy", "f1"), ())
+
+
+KINDS = (TRANSLATIONS, CLASSES)
+
+
+def kind_of(record: Record) -> Kind:
+    return CLASSES if CLASSES.score in record else TRANSLATIONS
 
 
 def read(path: Path | str) -> Record:
@@ -32,11 +52,13 @@ def read(path: Path | str) -> Record:
     """
     record = read_json(path)
     record = {"system": Path(path).stem, **record}
-    wrong = [name for name in _NUMBERS if not _is_number(record.get(name))]
+    kind = kind_of(record)
+    wrong = [n for n in (*_NUMBERS, *kind.numbers) if not _is_number(record.get(n))]
+    wrong += [n for n in _SIGNED if n in record and not _is_signed(record[n])]
     optional = {name: record.get(name) for name in _OPTIONAL_NUMBERS}
     wrong += [n for n, value in optional.items() if value is not None and not _is_number(value)]
     wrong += [n for n in _OPTIONAL_COUNTS if not (record.get(n) is None or _is_count(record[n]))]
-    wrong += [n for n in ("system", "bleu_signature") if not _is_text(record.get(n))]
+    wrong += [n for n in ("system", *kind.text) if not _is_text(record.get(n))]
     wrong += _wrong_of_engine(record)
     wrong += [n for n in _OPTIONAL_TEXT if not isinstance(record.get(n, ""), str)]
     wrong += ["kept_layers"] * (not wrong and not _fits(record))
@@ -85,12 +107,16 @@ def _fits(record):
         counts = layers_of(record).counts
     except ValueError:
         return False
-    return counts == (record["encoder_layers"], record["decoder_layers"])
+    return counts == tuple(record[f"{side}_layers"] for side in SIDES if f"{side}_layers" in record)
 
 
 def _is_number(value):
     """Finite and not negative; a bool is no number here, though Python counts it as one."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LARGEST
+
+
+def _is_signed(value):
+    return _is_number(abs(value)) if isinstance(value, int | float) else False
 
 
 def _is_count(value):
@@ -139,8 +165,8 @@ def write_csv(records: list[Record], path: Path | str) -> None:
 def layers_of(record: Record) -> Layers:
     """The Layers of the full model that the scored one has: first ones, unless it says others."""
     if "kept_layers" in record:
-        return Layers.parse(record["kept_layers"])
-    return Layers.first(record["encoder_layers"], record["decoder_layers"])
+        return Layers.read(record["kept_layers"])
+    return Layers.first(record["encoder_layers"], record.get("decoder_layers"))
 
 
 def engine_of(record: Record) -> str:

@@ -14,11 +14,12 @@ import torch
 from .. import __version__
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.data import dictionaries, has_targets, lacks_targets, languages
-from ..errors import TextError
+from ..errors import CheckpointError, TextError
 from ..files import lines_of
 from ..layers import SIDES
+from ..models.roberta import ROBERTA
 from ..programs.generate import Hypothesis, Search, check_options
-from . import quality
+from . import classification, quality
 from .engines import Task, of_ctranslate2, of_fairseq
 from .likelihood import bits
 from .records import Record
@@ -41,10 +42,11 @@ def score(
     threads: int | None,
     options: list[str],
 ) -> tuple[Record, list[str]]:
-    """Translate with one checkpoint, and run sacreBLEU over it.
+    """Translate with one checkpoint, and run sacreBLEU over it; or classify with a classifier.
 
     Args:
-        checkpoint: path of any fairseq Transformer checkpoint
+        checkpoint: path of any fairseq Transformer checkpoint; of a RoBERTa's, `data` has labels,
+            and what is of searches, references and engines does not count
         data: folder of fairseq-preprocess
         subset: test, valid, ...
         beam, batch_size: as fairseq-generate's options; batch_size in sentences
@@ -65,6 +67,9 @@ def score(
     said = check_options(options)
     model = Checkpoint.read(checkpoint).stock()
     assert model.layers is not None  # of a stock model they are known
+    if model.family is ROBERTA:
+        _check_classifier(engine, references, said)
+        return _classified(model, checkpoint, data, subset, batch_size, repeat, threads)
     source, target = languages(model, data)
     both = dictionaries(model, data, (source, target))
     if references is None and lacks_targets(data, subset, (source, target)):
@@ -99,17 +104,12 @@ def score(
         targets = given
 
     record = {
-        "checkpoint": str(checkpoint),
-        "subset": subset,
+        **_of_checkpoint(model, checkpoint, subset),
         "source": source,
         "target": target,
         "references": "targets of the data folder" if references is None else str(references),
         **quality.quality(translations, targets, tokenizer, metric),
         **_likelihood(model, data, (source, target), both),
-        **{f"{side}_layers": n for side, n in zip(SIDES, model.layers.counts, strict=True)},
-        **({"kept_layers": str(model.kept_layers)} if model.kept_layers else {}),
-        "parameters": model.parameters,
-        **_sparsity(model),
         **used.facts,
         **speed,
         "speed_runs": repeat,
@@ -117,13 +117,55 @@ def score(
         "lenpen": lenpen,
         **chosen,
         "batch_size": batch_size,
-        "updates": model.updates,
-        "training_seconds": model.training_seconds,
         "options": shlex.join(options),
         "hardware": hardware(threads, cpu="cpu" in said),
-        "versions": _versions(engine),
+        "versions": _versions("sacrebleu", *("ctranslate2",) * (engine == "ctranslate2")),
     }
     return record, translations
+
+
+def _check_classifier(engine, references, said):
+    given = {"--engine": engine != "fairseq", "--references": references is not None}
+    for option in (*(f"--{name}" for name in said), *(name for name in given if given[name])):
+        raise ValueError(f"{option} is for translations, and this checkpoint a classifier's")
+
+
+def _classified(model, path, data, subset, batch_size, repeat, threads):
+    """As score(), of a classifier."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        fields, labels = classification.score(model, data, subset, batch_size, repeat)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    finally:
+        torch.set_num_threads(before)
+    record = {
+        **_of_checkpoint(model, path, subset),
+        **fields,
+        "speed_runs": repeat,
+        "batch_size": batch_size,
+        "threads": threads or before,
+        "bytes": Path(path).stat().st_size,
+        "hardware": hardware(threads),
+        "versions": _versions("scikit-learn"),
+    }
+    return record, labels
+
+
+def _of_checkpoint(model, path, subset):
+    """The fields that all records have."""
+    sides = zip(SIDES, model.layers.counts, strict=False)
+    return {
+        "checkpoint": str(path),
+        "subset": subset,
+        **{f"{side}_layers": count for side, count in sides},
+        **({"kept_layers": str(model.kept_layers)} if model.kept_layers else {}),
+        "parameters": model.parameters,
+        **_sparsity(model),
+        "updates": model.updates,
+        "training_seconds": model.training_seconds,
+    }
 
 
 def _likelihood(model, data, pair, both):
@@ -204,10 +246,9 @@ def _cpu_name():
     return found[1] if found else platform.processor() or platform.machine()
 
 
-def _versions(engine):
+def _versions(*others):
     versions = {"selfteach_fairseq": __version__, "python": platform.python_version()}
-    engines = ("ctranslate2",) * (engine == "ctranslate2")
-    for package in ("ve-fairseq", "fairseq", "torch", *engines, "sacrebleu"):
+    for package in ("ve-fairseq", "fairseq", "torch", *others):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

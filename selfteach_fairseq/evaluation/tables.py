@@ -7,7 +7,7 @@ from statistics import mean, stdev
 from ..files import lines_of
 from . import rouge
 from .groups import check_comparable, conditions_of, grouped, options_of, same_conditions
-from .records import Record, translations
+from .records import CLASSES, TRANSLATIONS, Record, kind_of, translations
 
 Row = dict[str, str]  # the cells by their columns
 _SHOWN_IF_ANY, _SHOWN_IF_ALL = ("sparsity",), ("valid_bits", "chrfpp", "rougeL")
@@ -41,14 +41,13 @@ def tables(records: list[Record]) -> str:
     """
     quality, cost = rows(records)
     notes = [f"speed: {line}" for line in conditions_of(records)]
-    notes += [f"BLEU: {records[0]['bleu_signature']}"]
+    if kind_of(records[0]) is TRANSLATIONS:
+        notes += [f"BLEU: {records[0]['bleu_signature']}"]
     notes += [f"fairseq-generate: {line}" for line in options_of(records)]
     return "\n\n".join([markdown(quality), markdown(cost), "\n".join(notes)])
 
 
 def _quality(model, runs, base, shown):
-    bleu, base_bleu = _mean(runs, "bleu"), _mean(base, "bleu")
-    share = f"{bleu / base_bleu:.1%}" if base_bleu else "-"
     # Beside the engines there is room for it in the other table only.
     parameters = {} if model.engine else {"parameters": _parameters(runs)}
     return {
@@ -56,6 +55,22 @@ def _quality(model, runs, base, shown):
         **parameters,
         **({"sparsity": _sparsity(runs)} if "sparsity" in shown else {}),
         "seeds": str(len(runs)),
+        **(_of_classes(runs) if kind_of(runs[0]) is CLASSES else _of_translations(runs, base, shown)),
+    }
+
+
+def _of_classes(runs):
+    return {
+        "accuracy": _with_deviation(runs, "accuracy"),
+        "F1": _with_deviation(runs, "f1"),
+        "MCC": _with_deviation(runs, "mcc"),
+    }
+
+
+def _of_translations(runs, base, shown):
+    bleu, base_bleu = _mean(runs, "bleu"), _mean(base, "bleu")
+    share = f"{bleu / base_bleu:.1%}" if base_bleu else "-"
+    return {
         "BLEU": _with_deviation(runs, "bleu"),
         **_more(runs, share, shown),
         **({"bits": _with_deviation(runs, "valid_bits", 3)} if "valid_bits" in shown else {}),

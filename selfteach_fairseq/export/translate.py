@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from ..errors import DataError, TextError, one_line
 from ..languages import CHINESE, JAPANESE, language_of
@@ -17,6 +17,15 @@ _LONGEST_LINE = 2**20  # bytes
 _NO_SPACES = (*CHINESE, *JAPANESE)  # between sentences; Thai, for one, has them there
 
 Parts = list[list[str]]  # of a line, each of pieces
+
+
+class LineByLine(Protocol):
+    """What stream() has lines translated by; anything that goes in line for line."""
+
+    def parts(self, line: str) -> Any:
+        """A line as translate() takes it. Raises: ValueError, with what is wrong with it."""
+
+    def translate(self, lines: Sequence[Any]) -> list[str]: ...
 
 
 class Translator:
@@ -103,7 +112,7 @@ class Translator:
 
 
 def stream(
-    translator: Translator,
+    translator: LineByLine,
     source: BinaryIO,
     target: BinaryIO,
     count: Callable[[int], Any] = lambda lines: None,

@@ -68,7 +68,7 @@ class Gradual:
                     init.write(start)
             for number, stage in enumerate(self.stages, start=1):
                 entry = self._entry(number, stage)
-                if "student_nll_loss" not in entry:
+                if f"student_{stage.task.figure}" not in entry:
                     self._train(number, stage, start, lock)
                     entry |= self._finish(number, stage, start)
                     self._write()
@@ -151,13 +151,14 @@ class Gradual:
         last = Checkpoint.read(folder / "checkpoint_last.pt")
         # fairseq counts on from there.
         before = (Checkpoint.read(start).training_seconds or 0) if start else 0
-        of_full = dict(logs.read(folder / "train.log").get(logs.FULL, []))
+        figure = stage.task.figure
+        of_full = dict(logs.read(folder / "train.log", figure).get(logs.FULL, []))
         return {
             "updates": last.updates,
             "best_update": trained.updates,
             "training_seconds": round((last.training_seconds or 0) - before, 1),
-            "full_nll_loss": of_full.get(trained.updates),
-            "student_nll_loss": trained.validation_loss,
+            f"full_{figure}": of_full.get(trained.updates),
+            f"student_{figure}": trained.validation_loss,
         }
 
 
@@ -186,9 +187,9 @@ def _digest(data):
     Raises: ValueError if the folder has none.
     """
     digests = [
-        f"{path.name} {sha256(path)}"
+        f"{path.relative_to(folder)} {sha256(path)}"
         for folder in str(data).split(":")
-        for pattern in ("dict.*.txt", "train.*.idx")
+        for pattern in ("dict.*.txt", "train.*.idx", "*/dict.txt", "*/train.idx")
         for path in sorted(Path(folder).glob(pattern))
     ]
     if not digests:

@@ -11,7 +11,9 @@ _FORMS = "6,5,4,3, or 6x6,6x4,6x3, or single:6-3, halving:12-3, decreasing:12-3,
 
 
 def parse_schedule(
-    spec: str, importance: Callable[[], dict[tuple[str, int], float]] | None = None
+    spec: str,
+    importance: Callable[[], dict[tuple[str, int], float]] | None = None,
+    encoder_only: bool = False,
 ) -> tuple[Layers, ...]:
     """Read the depths one by one (`6,5,4,3`, `6x6,6x4,6x3`), or by the kind of their steps.
 
@@ -25,6 +27,7 @@ def parse_schedule(
     Args:
         importance: a function without arguments that returns the importance of each layer by
             ("encoder" or "decoder", number from 1); for `auto` only
+        encoder_only: of models without a decoder
 
     Returns: a tuple of two or more Layers, the full model first.
     Raises: ValueError if there is no schedule in `spec`, or if a step is none.
@@ -32,11 +35,11 @@ def parse_schedule(
     named = _NAMED.fullmatch(spec)
     try:
         if named:
-            first, last = Layers.parse(named[2]), Layers.parse(named[3])
+            first, last = (Layers.parse(named[i], encoder_only) for i in (2, 3))
             _check_step(first, last)
             depths = _by_name(named[1], first, last, importance)
         else:
-            depths = tuple(Layers.parse(depth) for depth in spec.split(","))
+            depths = tuple(Layers.parse(depth, encoder_only) for depth in spec.split(","))
         if len(depths) < 2:
             raise ValueError("has one depth only")
         if not depths[0].are_first:
@@ -57,26 +60,33 @@ def _check_step(before, after):
         raise ValueError(f"{after} after {before} grows")
     if min(after.counts) < 1:
         raise ValueError(f"{after} leaves no layer")
-    after.within(Layers.first(*before.counts))
+    after.within(_whole(before.counts))
 
 
 def _by_name(kind, first, last, importance):
     if kind == "auto":
         layers = importance()
-        depth = Layers.first(*(sum(key[0] == side for key in layers) for side in SIDES))
+        present = SIDES[: len(first.counts)]
+        depth = _whole([sum(key[0] == side for key in layers) for side in present])
         if depth != first:
             raise ValueError(f"the model has {depth} layers, not {first}")
         sides = [
             _of_equal_importance(start, end, lambda layer, side=side: layers[side, layer])
-            for side, start, end in zip(SIDES, first.counts, last.counts, strict=True)
+            for side, start, end in zip(present, first.counts, last.counts, strict=True)
         ]
     else:
         step = {"single": _single, "halving": _halving, "decreasing": _decreasing}[kind]
         ends = zip(first.counts, last.counts, strict=True)
         sides = [_steps(start, end, step) for start, end in ends]
     longest = max(map(len, sides))
-    encoder, decoder = ([side[0]] * (longest - len(side)) + side for side in sides)
-    return tuple(map(Layers.first, encoder, decoder))
+    waiting = ([side[0]] * (longest - len(side)) + side for side in sides)
+    return tuple(map(_whole, zip(*waiting, strict=True)))
+
+
+def _whole(counts):
+    """All layers of a model of so many, of each side that it has."""
+    encoder, *decoder = counts
+    return Layers.first(encoder, *(decoder or [None]))
 
 
 def _steps(start, end, step):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..layers import SIDES, Layers
+from ..programs.logs import LOSS
 from ..programs.options import refuse, value_of
 from ..programs.process import USER_DIR
 
@@ -18,6 +19,19 @@ _OURS = (
     *("--maximize-best-checkpoint-metric", "--no-save", "--no-last-checkpoints"),
     "--disable-validation",
 )
+
+
+class Task(NamedTuple):
+    """What models are trained to do."""
+
+    criterion: str
+    figure: str  # of validation, by which the best checkpoint is chosen
+    larger_is_better: bool
+    unit: str
+
+
+TRANSLATION = Task("label_smoothed_ce_selfteach", LOSS, False, "bits per token")
+CLASSIFICATION = Task("sentence_prediction_selfteach", "accuracy", True, "accuracy")
 
 
 class Stage(NamedTuple):
@@ -35,9 +49,10 @@ class Stage(NamedTuple):
             *(sys.executable, "-m", "fairseq_cli.train", str(data)),
             *(*self.saves(), *self._options()),
             *("--user-dir", str(USER_DIR), "--save-dir", str(folder)),
-            *("--criterion", "label_smoothed_ce_selfteach", "--student-layers", str(self.student)),
-            *(f"--{side}-layers={n}" for side, n in zip(SIDES, self.full.counts, strict=True)),
+            *("--criterion", self.task.criterion, "--student-layers", str(self.student)),
+            *(f"--{side}-layers={n}" for side, n in zip(SIDES, self.full.counts, strict=False)),
             *("--best-checkpoint-metric", self.metric),
+            *["--maximize-best-checkpoint-metric"] * self.task.larger_is_better,
         ]
         if self.updates:
             command += ["--max-update", str(self.updates)]
@@ -48,8 +63,12 @@ class Stage(NamedTuple):
         return command
 
     @property
+    def task(self) -> Task:
+        return TRANSLATION if self.full.decoder else CLASSIFICATION
+
+    @property
     def metric(self) -> str:
-        return self.student.metric
+        return self.student.metric.removesuffix(LOSS) + self.task.figure
 
     def saves(self) -> list[str]:
         """Options that save at every validation: fairseq keeps the best of what it saves.

@@ -23,7 +23,7 @@ def read_state(path: Path | str) -> dict[str, Any]:
             raise ValueError
         state["init_sha256"]
         for stage in stages:
-            Layers.parse(stage["full"])
+            Layers.read(stage["full"])
             if not isinstance(stage.get("updates", 0), int):
                 raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -1,8 +1,8 @@
 """How much each layer matters: |theta * dL/dtheta|, averaged over its parameters.
 
 That is the first-order estimate of how much the loss L changes when the parameter theta is set to
-zero (Li and Odoom 2023, sections 2.1 and 2.2). L is the cross-entropy in nats per target token,
-without label smoothing and without dropout. A key (side, layer, part) names what is measured:
+zero (Li and Odoom 2023, sections 2.1 and 2.2). L is the cross-entropy in nats per target token, of
+a classifier per sentence, without label smoothing and without dropout. A key (side, layer, part) names what is measured:
 "encoder" or "decoder", the layer's number from 1, and ALL or one of PARTS.
 """
 
@@ -29,7 +29,8 @@ def layer_importance(model: nn.Module, batches: Iterable[Batch]) -> dict[tuple[s
     """The importance of every layer.
 
     Args:
-        model: a fairseq Transformer in eval mode, in the precision to compute in
+        model: a fairseq Transformer in eval mode, in the precision to compute in; of an encoder
+            batches name the classification head among their inputs
         batches: as fairseq makes them; how the sentences are spread over them changes nothing
 
     Returns: {(side, layer from 1): nats per target token}
@@ -85,8 +86,8 @@ def loss_without(model: nn.Module, batches: Iterable[Batch], key: Key) -> float:
 def groups(model: nn.Module) -> dict[Key, dict[str, nn.Parameter]]:
     """The parameters of every layer and sub-layer, by name, by key (side, layer from 1, part)."""
     found: dict[Key, dict[str, nn.Parameter]] = {}
-    for side in SIDES:
-        for number, layer in enumerate(getattr(model, side).layers, start=1):
+    for side, layers in _stacks(model):
+        for number, layer in enumerate(layers, start=1):
             named = dict(layer.named_parameters())
             found[side, number, ALL] = named
             for part, starts in PARTS.items():
@@ -96,16 +97,29 @@ def groups(model: nn.Module) -> dict[Key, dict[str, nn.Parameter]]:
     return found
 
 
+def _stacks(model):
+    """(side, its layers) of each side that the model has."""
+    for side in SIDES:
+        stack = getattr(model, side, None)
+        if stack is not None:
+            yield side, getattr(stack, "sentence_encoder", stack).layers
+
+
 def numbers(named: dict[str, nn.Parameter]) -> int:
     """How many numbers there are in parameters by name."""
     return sum(parameter.numel() for parameter in named.values())
 
 
 def _summed_loss(model, batch):
-    """The cross-entropy in nats, summed over the target tokens, and how many these are."""
+    """The cross-entropy in nats, summed over the target tokens or sentences, and how many."""
     device = next(model.parameters()).device
-    output, _ = model(**{name: tensor.to(device) for name, tensor in batch["net_input"].items()})
-    target, padding = batch["target"].to(device).flatten(), model.decoder.padding_idx
+    inputs = batch["net_input"].items()
+    given = {name: x.to(device) if torch.is_tensor(x) else x for name, x in inputs}
+    output, _ = model(**given)
+    target = batch["target"].to(device).flatten()
+    if not hasattr(model, "decoder"):
+        return cross_entropy(output, target, reduction="sum"), len(target)
+    padding = model.decoder.padding_idx
     tokens = target.ne(padding).sum().item()
     adaptive = model.decoder.adaptive_softmax
     if adaptive is None:

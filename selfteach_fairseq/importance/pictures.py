@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from .run import Row
 
 NAMES = ("training", "ranks", "depth", "sides", "sub-layers")
-_LABEL = "importance (nats per token)"
 _LEGEND = {"frameon": False, "fontsize": "small"}
 
 
@@ -28,7 +27,7 @@ def draw(rows: list["Row"], folder: Path | str) -> list[str]:
     last = [row for row in rows if row.updates == rows[-1].updates]
     drawn = {"sides": _sides([row for row in last if row.part == ALL])}
     if len(last) < len(rows):
-        drawn["training"] = _through(layers, "importance", _LABEL)
+        drawn["training"] = _through(layers, "importance", _label(rows))
         drawn["ranks"] = _through(layers, "rank", "rank (1: most important)")
         drawn["depth"] = _by_depth(layers)
     if len(layers) < len(rows):
@@ -43,7 +42,7 @@ def _through(rows, field, label):
     figure, panels = _panels(rows, "updates")
     panels[0].set_ylabel(label)
     shades = _shades("viridis", 0, 0.85, max(row.layer for row in rows))
-    for panel, side in zip(panels, SIDES, strict=True):
+    for panel, side in zip(panels, _present(rows), strict=True):
         for number, line in enumerate(_lines(rows, side, "layer")):
             panel.plot(
                 [row.updates for row in line],
@@ -70,10 +69,10 @@ def _by_depth(rows):
     from matplotlib.colors import ListedColormap, Normalize
 
     figure, panels = _panels(rows, "layer")
-    panels[0].set_ylabel(_LABEL)
+    panels[0].set_ylabel(_label(rows))
     shades = ListedColormap(_shades("Blues", 0.3, 1, 256))
     scale = Normalize(rows[0].updates, rows[-1].updates)
-    for panel, side in zip(panels, SIDES, strict=True):
+    for panel, side in zip(panels, _present(rows), strict=True):
         for line in _lines(rows, side, "updates"):
             values = [row.importance for row in line]
             colour = shades(scale(line[0].updates))
@@ -86,18 +85,20 @@ def _by_depth(rows):
 def _sides(rows):
     """Encoder beside decoder, layer by layer, at one checkpoint."""
     figure, axes = pictures.new()
-    for number, side in enumerate(SIDES):
+    width = 0.4
+    sides = _present(rows)
+    for number, side in enumerate(sides):
         (line,) = _lines(rows, side, "side")
         axes.bar(
-            [row.layer + (-0.2, 0.2)[number] for row in line],
+            [row.layer + (number - (len(sides) - 1) / 2) * width for row in line],
             [row.importance for row in line],
-            width=0.4,
+            width=width,
             color=pictures.COLOURS[number],
             hatch=("", "//")[number],
             edgecolor="white",
             label=side,
         )
-    axes.set(xlabel="layer", ylabel=_LABEL, title=f"after {rows[0].updates:,} updates")
+    axes.set(xlabel="layer", ylabel=_label(rows), title=f"after {rows[0].updates:,} updates")
     axes.set_xticks(range(1, max(row.layer for row in rows) + 1))
     axes.ticklabel_format(axis="y", scilimits=(0, 0))
     axes.set_axisbelow(True)
@@ -109,8 +110,8 @@ def _by_part(rows):
     """One line over the layers for each kind of sub-layer, at one checkpoint."""
     rows = [row for row in rows if row.part != ALL]
     figure, panels = _panels(rows, "layer")
-    panels[0].set_ylabel(_LABEL)
-    for panel, side in zip(panels, SIDES, strict=True):
+    panels[0].set_ylabel(_label(rows))
+    for panel, side in zip(panels, _present(rows), strict=True):
         for line in _lines(rows, side, "part"):
             number = list(PARTS).index(line[0].part)
             panel.plot(
@@ -121,18 +122,30 @@ def _by_part(rows):
                 label=line[0].part,
             )
     _logarithmic(panels[0], rows)
-    panels[1].legend(**_LEGEND)
+    panels[-1].legend(**_LEGEND)
     return figure
 
 
 def _panels(rows, x):
     """Encoder and decoder side by side; `x`, "updates" or "layer", labels their x axes."""
-    figure, panels = pictures.new(columns=2, width=4.2, sharey=True)
-    for panel, side in zip(panels, SIDES, strict=True):
+    sides = _present(rows)
+    figure, panels = pictures.new(columns=len(sides), width=4.2, sharey=True)
+    panels = [panels] if len(sides) == 1 else panels
+    for panel, side in zip(panels, _present(rows), strict=True):
         panel.set(title=side, xlabel=x)
         if x == "layer":
             panel.set_xticks(range(1, max(row.layer for row in rows if row.side == side) + 1))
     return figure, panels
+
+
+def _present(rows):
+    """The sides that the model has."""
+    return [side for side in SIDES if any(row.side == side for row in rows)]
+
+
+def _label(rows):
+    unit = "token" if len(_present(rows)) > 1 else "sentence"  # a classifier has no decoder
+    return f"importance (nats per {unit})"
 
 
 def _lines(rows, side, field):

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
-from ..checkpoints import data
 from ..checkpoints.checkpoint import Checkpoint
-from ..errors import CheckpointError, DataError
+from ..errors import CheckpointError
 from ..files import write_table
 from ..progress import Progress
 from .importance import ALL, SIDES, Key, groups, loss_without, numbers, part_importance
+from .subject import subject_of
 
 BATCHES, MAX_TOKENS = 20, 4096  # by default
 _LEAST = 3  # layers, for a correlation to say anything
@@ -32,9 +30,9 @@ class Row(NamedTuple):
     layer: int  # from 1
     part: str
     parameters: int
-    importance: float  # nats per target token
+    importance: float  # nats per target token, or sentence
     rank: int  # 1: the most important of its side, among the layers or the sub-layers of its kind
-    loss_change: float | None = None  # nats per target token, when it is set to zero
+    loss_change: float | None = None  # nats per target token, or sentence, when it is set to zero
 
 
 class Run(NamedTuple):
@@ -43,7 +41,8 @@ class Run(NamedTuple):
     rows: list[Row]  # checkpoint by checkpoint
     losses: list[float]  # the checkpoints' L
     sentences: int
-    tokens: int  # target tokens
+    count: int  # of target tokens, or of a classifier's sentences
+    unit: str  # what is counted
     too_long: int  # sentences of the split that no batch could take
     copies: int  # checkpoints left out, for another holds the same state
 
@@ -86,14 +85,9 @@ def measure(
     Raises: ValueError if a checkpoint or the data can't be used, or the depths differ.
     """
     checkpoints = _in_order(paths, folder)
-    model, pair, dictionaries = _model(checkpoints[0][1], folder)
-    samples, too_long = data.batches(
-        *(folder, subset, pair, dictionaries),
-        longest=model.max_positions(),
-        count=batches,
-        max_tokens=max_tokens,
-    )
-    keys = [key for key in groups(model) if sub_layers or key[2] == ALL]
+    subject = _subject(checkpoints[0][1], folder)
+    samples, too_long = subject.batches(subset, batches, max_tokens)
+    keys = [key for key in groups(subject.model) if sub_layers or key[2] == ALL]
     passes = len(checkpoints) + (len(keys) if zeroing else 0)
     rows: list[Row] = []
     losses: list[float] = []
@@ -102,7 +96,7 @@ def measure(
         warnings.catch_warnings(action="ignore"),  # torch's, of masks as fairseq makes them
     ):
         for number, (updates, path) in enumerate(checkpoints, start=1):
-            model, *_ = _model(path, folder)
+            model = _subject(path, folder).model
             importance, loss = part_importance(model, progress.over(samples))
             losses.append(loss)
             changes: dict[Key, float] = {}
@@ -116,15 +110,19 @@ def measure(
                 rank = 1 + sum(value > importance[key] for value in like)
                 size, change = sizes[key], changes.get(key)
                 rows.append(Row(str(path), updates, *key, size, importance[key], rank, change))
-    padding = dictionaries[1].pad()
     return Run(
         rows,
         losses,
         sentences=sum(sample["nsentences"] for sample in samples),
-        tokens=sum(sample["target"].ne(padding).sum().item() for sample in samples),
+        count=sum(map(subject.count, samples)),
+        unit=subject.unit,
         too_long=too_long,
         copies=len(paths) - len(checkpoints),
     )
+
+
+def _subject(path, folder):
+    return subject_of(Checkpoint.read(path).stock(), folder)
 
 
 def _in_order(paths, folder):
@@ -132,7 +130,6 @@ def _in_order(paths, folder):
     found, deep = {}, None
     for path in sorted(paths, key=str):
         checkpoint = Checkpoint.read(path).stock()
-        data.dictionaries(checkpoint, folder, data.languages(checkpoint, folder))
         deep = deep or (checkpoint.layers, path)
         if checkpoint.layers != deep[0]:
             raise CheckpointError(
@@ -147,21 +144,6 @@ def _in_order(paths, folder):
                 "the checkpoints of one run"
             )
     return sorted((updates, path) for updates, (path, _) in found.items())
-
-
-def _model(path, folder):
-    """A checkpoint's model on the GPU, if there is one, and the languages and dictionaries."""
-    checkpoint = Checkpoint.read(path).stock()
-    pair = data.languages(checkpoint, folder)
-    dictionaries = data.dictionaries(checkpoint, folder, pair)
-    task = TranslationTask(TranslationConfig(), *dictionaries)
-    try:
-        # These save memory in training; here they would only take time.
-        model = checkpoint.build(task, checkpoint_activations=False, offload_activations=False)
-    except ValueError as error:  # embeddings that are shared, and dictionaries that differ
-        raise DataError(f"{folder}: does not fit {path}: {error}") from None
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.eval().to(device), pair, dictionaries
 
 
 def correlations(rows: list[Row]) -> list[dict[str, Any]]:

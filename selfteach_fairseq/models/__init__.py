@@ -5,9 +5,10 @@ from fairseq.models import ARCH_MODEL_INV_REGISTRY
 from ..errors import CheckpointError
 from .bart import BART
 from .family import Family
+from .roberta import ROBERTA
 from .transformer import TRANSFORMER
 
-FAMILIES = (TRANSFORMER, BART)
+FAMILIES = (TRANSFORMER, BART, ROBERTA)
 
 
 def family_of(architecture: str) -> Family | None:

@@ -1,4 +1,4 @@
-"""A twin, with students, of every architecture of fairseq's models `transformer` and `bart`."""
+"""A twin, with students, of every architecture of the families' models in fairseq."""
 
 from fairseq.models import (
     ARCH_CONFIG_REGISTRY,
@@ -19,6 +19,8 @@ def _register_twin(family, stock_name):
         stock_architecture(args)
 
     name = stock_name.replace(family.stock, family.twins, 1)  # mbart_base: mbart_selfteach_base
+    if name == stock_name:
+        name = f"{stock_name}_selfteach"  # xlm, of RoBERTa's
     register_model_architecture(family.twin, name)(architecture)
 
 

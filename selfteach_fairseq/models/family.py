@@ -8,9 +8,10 @@ import re
 from argparse import Namespace
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
+from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
 from fairseq.data import Dictionary
 from fairseq.models import (
     ARCH_CONFIG_REGISTRY,
@@ -23,14 +24,14 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from ..layers import Layers
+from . import heads
 from .config import OUR_SETTINGS
 
 Weights = dict[str, Tensor]  # a state_dict
 Settings = dict[str, Any]  # of a model, a task or a criterion, as a checkpoint has them
 
-_LAYER = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.(.+)")
+_LAYER = re.compile(r"((encoder|decoder)\.(?:sentence_encoder\.)?layers)\.(\d+)\.(.+)")
 _CHOSEN = ("task", "criterion", "optimizer", "lr_scheduler")  # by their names
-_CRITERION = ("label_smoothing", "report_accuracy", "ignore_prefix_size", "sentence_avg")
 
 
 class Taught(Protocol):
@@ -66,6 +67,7 @@ class Family:
     tasks: Mapping[str, str]  # likewise
     builder: Callable[["Family", Settings, Weights], nn.Module]  # see build()
     by_argparse: bool = False  # fairseq's model reads settings of its that are in no dataclass
+    as_cut: Mapping[str, Any] = field(default_factory=dict)  # settings of cut models
 
     def has(self, architecture: str) -> bool:
         """Whether an architecture is of fairseq's own model, or of its twin."""
@@ -80,7 +82,7 @@ class Family:
         counts = {}
         for side in self.sides:
             found = (_LAYER.fullmatch(name) for name in weights)
-            numbers = {int(match[2]) for match in found if match and match[1] == side}
+            numbers = {int(match[3]) for match in found if match and match[2] == side}
             if not numbers or numbers != set(range(len(numbers))):
                 raise CheckpointError(f"its {side} is no stack of Transformer layers")
             counts[side] = len(numbers)
@@ -88,19 +90,29 @@ class Family:
 
     def types(self, weights: Weights, side: str) -> int:
         """The size of a side's vocabulary."""
-        return len(weights[f"{side}.embed_tokens.weight"])
+        (table,) = (
+            name
+            for name in self.embeddings
+            if name.startswith(side) and name.endswith("embed_tokens.weight")
+        )
+        return len(weights[table])
 
-    def keep(self, weights: Weights, numbers: Mapping[str, tuple[int, ...]]) -> Weights:
-        """The weights without the other layers, numbered anew."""
+    def keep(self, weights: Weights, layers: Layers) -> Weights:
+        """The weights without the other layers, numbered anew, with the heads of their own.
+
+        Raises: ValueError if the model lacks one of these layers.
+        """
+        depth = self.depth(weights)
+        numbers = layers.within(depth)
         new = {(side, str(old)): n for side in numbers for n, old in enumerate(numbers[side])}
         kept = {}
         for name, tensor in weights.items():
             match = _LAYER.fullmatch(name)
             if not match:
                 kept[name] = tensor
-            elif (match[1], match[2]) in new:
-                kept[f"{match[1]}.layers.{new[match[1], match[2]]}.{match[3]}"] = tensor
-        return kept
+            elif (match[2], match[3]) in new:
+                kept[f"{match[1]}.{new[match[2], match[3]]}.{match[4]}"] = tensor
+        return heads.kept(kept, layers, depth)
 
     def tie(self, weights: Weights) -> None:
         """Makes equal embeddings one tensor again, in place: saving from a GPU unties them."""
@@ -146,8 +158,8 @@ class Family:
     def stock_settings(self, settings: Settings, layers: Layers) -> Settings:
         """The settings of fairseq's own model with so many of the layers."""
         names = {"_name": self.architecture, "arch": self.architecture}
-        settings = {**self.complete(settings), **names}
-        for name in OUR_SETTINGS:
+        settings = {**self.complete(settings), **names, **self.as_cut}
+        for name in (*OUR_SETTINGS, *self._options()):
             settings.pop(name, None)
         for side, count in zip(self.sides, layers.counts, strict=True):
             settings[f"{side}_layers"] = count
@@ -155,6 +167,19 @@ class Family:
             settings[f"{side}_layers_to_keep"] = None
             settings[f"{side}_embed_path"] = None  # read before training, once
         return settings
+
+    def _options(self) -> set[str]:
+        """Of this package's criteria alone: settings that argparse puts beside a model's."""
+        ours, stock = (
+            {
+                field.name
+                for name in names
+                for field in fields(CRITERION_DATACLASS_REGISTRY[name])
+                if not str(field.default).startswith("${")  # another part's
+            }
+            for names in (self.criteria.keys(), self.criteria.values())
+        )
+        return ours - stock
 
     def stock_surroundings(self, cfg: dict[str, Settings]) -> dict[str, Settings]:
         """A checkpoint's other settings without what only this package can read."""
@@ -167,12 +192,18 @@ class Family:
         task, criterion = cfg["task"], cfg.get("criterion") or {}
         if task["_name"] in self.tasks:
             stock = self.tasks[task["_name"]]
-            known = {field.name for field in fields(TASK_DATACLASS_REGISTRY[stock])}
-            cfg["task"] = {**{key: task[key] for key in task if key in known}, "_name": stock}
+            cfg["task"] = {**_known(task, TASK_DATACLASS_REGISTRY[stock]), "_name": stock}
         if criterion.get("_name") in self.criteria:
-            kept = {key: criterion[key] for key in _CRITERION if key in criterion}
-            cfg["criterion"] = {"_name": self.criteria[criterion["_name"]], **kept}
+            stock = self.criteria[criterion["_name"]]
+            known = _known(criterion, CRITERION_DATACLASS_REGISTRY[stock])
+            cfg["criterion"] = {**known, "_name": stock}
         return cfg
+
+
+def _known(settings, config):
+    """Those that a dataclass has."""
+    names = {field.name for field in fields(config)}
+    return {name: value for name, value in settings.items() if name in names}
 
 
 def layer_matrices(named: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -55,7 +55,7 @@ class WithStudents(TransformerModelBase):
         numbers = layers.within(self.depth)
         cfg = copy.deepcopy(self.cfg)
         cfg.encoder.layers, cfg.decoder.layers = layers.counts
-        student = self.stock(cfg, *(_cut(getattr(self, side), numbers[side]) for side in SIDES))
+        student = self.stock(cfg, *(cut(getattr(self, side), numbers[side]) for side in SIDES))
         student.training = self.training
         return student
 
@@ -106,7 +106,9 @@ class WithStudents(TransformerModelBase):
 
         paths = paths_of((self.depth, *students), self.depth)
         memories = {
-            numbers: self._memory(numbers, encoder_out, src_tokens, src_lengths, token_embeddings)
+            numbers: memory(
+                self.encoder, numbers, encoder_out, src_tokens, src_lengths, token_embeddings
+            )
             for numbers in dict.fromkeys(path.encoder for path in paths.values())
         }
         is_padding = next(iter(encoder_out["encoder_padding_mask"]), None)
@@ -118,18 +120,6 @@ class WithStudents(TransformerModelBase):
         of_students = {student: outputs[paths[student]] for student in students}
         extra = {"inner_states": inner_states, "projection": projection, "students": of_students}
         return outputs[paths[self.depth]], extra
-
-    def _memory(self, numbers, encoder_out, src_tokens, src_lengths, token_embeddings):
-        """What the encoder's layers of these numbers alone say, (S, B, C): first ones on the way
-        of the whole encoder, others by a pass of their own, as the paper's section 4.6 has it."""
-        encoder = self.encoder
-        if numbers != tuple(range(len(numbers))):
-            cut = _cut(encoder, numbers)
-            return cut(src_tokens, src_lengths, False, token_embeddings)["encoder_out"][0]
-        if len(numbers) == len(encoder.layers):
-            return encoder_out["encoder_out"][0]
-        state = encoder_out["encoder_states"][len(numbers)]
-        return state if encoder.layer_norm is None else encoder.layer_norm(state)
 
 
 def check_layers(settings: Any) -> None:
@@ -146,10 +136,35 @@ def make_cheaper(model: nn.Module) -> None:
     replace_attention(model)
 
 
-def _cut(stack, numbers):
+def cut(stack: Any, numbers: Sequence[int]) -> Any:
     """A shallow copy of an encoder or decoder that has the layers of these numbers only."""
-    cut = copy.copy(stack)
-    cut._modules = dict(stack._modules)
-    cut.layers = nn.ModuleList([stack.layers[i] for i in numbers])
-    cut.num_layers = len(numbers)
-    return cut
+    copied = copy.copy(stack)
+    copied._modules = dict(stack._modules)
+    copied.layers = nn.ModuleList([stack.layers[i] for i in numbers])
+    copied.num_layers = len(numbers)
+    return copied
+
+
+def memory(
+    encoder: Any,
+    numbers: tuple[int, ...],
+    encoder_out: dict[str, Any],
+    src_tokens: Tensor,
+    src_lengths: Tensor | None = None,
+    token_embeddings: Tensor | None = None,
+) -> Tensor:
+    """What the encoder's layers of these numbers alone say, (S, B, C).
+
+    First ones are read off the way of the whole encoder, others take a pass of their own, as the
+    paper's section 4.6 has it.
+
+    Args:
+        encoder_out: of the whole encoder, with all its states
+    """
+    if numbers != tuple(range(len(numbers))):
+        alone = cut(encoder, numbers)
+        return alone(src_tokens, src_lengths, False, token_embeddings)["encoder_out"][0]
+    if len(numbers) == len(encoder.layers):
+        return encoder_out["encoder_out"][0]
+    state = encoder_out["encoder_states"][len(numbers)]
+    return state if encoder.layer_norm is None else encoder.layer_norm(state)

@@ -8,6 +8,7 @@ from ..layers import layers_of_metric
 
 Curves = dict[str, list[tuple[float, float]]]  # (update, bits) points of each model
 
+LOSS = "nll_loss"
 FULL = "full"  # the name of the full model beside those of its students
 _ANEW = "| fairseq.trainer | No existing checkpoint found "
 _RESUMED = re.compile(r"\| fairseq\.trainer \| Loaded checkpoint .* @ (\d{1,15}) updates\)")
@@ -15,14 +16,17 @@ _LONGEST = 100_000  # characters of a line; the longest one lists a training's s
 _MOST = 1e15  # updates or bits; no training reaches more
 
 
-def read(path: Path | str) -> Curves:
-    """The validation loss in a log of `--log-format simple`.
+def read(path: Path | str, figure: str = LOSS) -> Curves:
+    """The validation loss in a log of `--log-format simple`, or another figure of each model.
 
     A resumed training continues the log and repeats the updates after its last checkpoint; the
     repeated ones count. A training that started from scratch discards what the log had before.
     Anything that is not a validation loss is skipped, because a log may be cut off anywhere.
 
-    Returns: the (update, bits per target token) points of "full" and of each student, such as
+    Args:
+        figure: as the full model's is called
+
+    Returns: the (update, bits per target token, or the figure) points of "full" and of each student, such as
         "3x3", in the order of the updates. Empty if there are none.
     """
     curves: dict[str, dict[float, float]] = {}
@@ -35,14 +39,14 @@ def read(path: Path | str) -> Curves:
                     for update in [u for u in points if u > int(resumed[1])]:
                         del points[update]
             elif "| valid | epoch " in line and line.endswith("\n"):
-                update, losses = _validation(line)
+                update, losses = _validation(line, figure)
                 for model, bits in losses.items():
                     curves.setdefault(model, {})[update] = bits
     return {model: sorted(points.items()) for model, points in curves.items() if points}
 
 
-def _validation(line):
-    """The update and each model's loss in a line; values that aren't numbers are skipped."""
+def _validation(line, figure):
+    """The update and each model's figure in a line; values that aren't numbers are skipped."""
     update, losses = None, {}
     for part in line.split(" | "):
         name, _, text = part.strip().partition(" ")
@@ -51,9 +55,11 @@ def _validation(line):
             continue
         if name == "num_updates":
             update = value
-        elif name == "nll_loss":
+        elif name == figure:
             losses[FULL] = value
-        elif student := layers_of_metric(name):
+        elif name.endswith(figure) and (
+            student := layers_of_metric(name.removesuffix(figure) + LOSS)
+        ):
             losses[str(student)] = value
     return (update, losses) if update is not None else (None, {})
 

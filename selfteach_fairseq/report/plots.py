@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import pictures
 from ..evaluation.groups import grouped
-from ..evaluation.records import FAIRSEQ, Record
+from ..evaluation.records import FAIRSEQ, Record, kind_of, layers_of
 from ..layers import Layers
 from ..programs.logs import FULL
 from .curves import Run
@@ -56,7 +56,7 @@ def large(records: list[Record]) -> bool:
 
 
 def layers(records: list[Record], style: Styles) -> "Figure":
-    """BLEU against the sum of encoder and decoder layers, one line for each system.
+    """The score against the sum of encoder and decoder layers, one line for each system.
 
     Of one engine: see engine_of_layers(). The systems are shifted sideways a little, so that none
     hides another's bar.
@@ -71,8 +71,8 @@ def layers(records: list[Record], style: Styles) -> "Figure":
         if of_one:
             axes.errorbar(
                 [point.layers + step * (i - (len(style) - 1) / 2) for point in of_one],
-                [point.bleu for point in of_one],
-                [point.bleu_bar or float("nan") for point in of_one],
+                [point.score for point in of_one],
+                [point.score_bar or float("nan") for point in of_one],
                 **{"color": colour, "marker": marker, "capsize": 4, "label": label(system)},
             )
     depths: dict[float, dict[str, bool]] = {}
@@ -80,17 +80,18 @@ def layers(records: list[Record], style: Styles) -> "Figure":
         depths.setdefault(point.layers, {})[point.model.layers] = True
     axes.set_xticks(list(depths), ["\n".join(names) for names in depths.values()])
     axes.margins(x=0.1)
-    axes.set(xlabel="layers (encoder x decoder)", ylabel="BLEU")
+    encoder_only = layers_of(records[0]).decoder is None
+    axes.set(xlabel=f"layers{'' if encoder_only else ' (encoder x decoder)'}", ylabel=kind_of(records[0]).name)
     focus(axes, points, "layers")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
 def speed(records: list[Record], style: Styles, least: float | None = None) -> "Figure":
-    """BLEU against sentences per second; a marker's area shows the number of parameters.
+    """The score against sentences per second; a marker's area shows the number of parameters.
 
     Args:
-        least: a BLEU to draw a line at
+        least: a score to draw a line at
     """
     figure, axes = pictures.new(**(_LARGE if large(records) else _SMALL))
     points = points_of(records)
@@ -104,17 +105,17 @@ def speed(records: list[Record], style: Styles, least: float | None = None) -> "
         of_one = [p for p in points if (p.model.system, p.model.engine) == (system, engine)]
         if engines:
             of_one.sort(key=lambda point: point.speed)  # a line to and fro would cross the others
-        xs, ys = [point.speed for point in of_one], [point.bleu for point in of_one]
+        xs, ys = [point.speed for point in of_one], [point.score for point in of_one]
         axes.plot(xs, ys, color=colour, alpha=0.3, zorder=1)
         for point in of_one:
-            bars = {"yerr": point.bleu_bar, "xerr": point.speed_bar, **thin}
-            axes.errorbar(point.speed, point.bleu, **bars, color=colour, zorder=2)
+            bars = {"yerr": point.score_bar, "xerr": point.speed_bar, **thin}
+            axes.errorbar(point.speed, point.score, **bars, color=colour, zorder=2)
         areas = [area * point.parameters for point in of_one]
         axes.scatter(xs, ys, areas, color=colour, marker=marker, **_EDGE, alpha=0.7, zorder=3)
     if least is not None:
         axes.axhline(least, color="0.5", linestyle="--", linewidth=1, zorder=0)
     axes.margins(0.15)
-    axes.set(xlabel="decoding speed (sentences per second)", ylabel="BLEU")
+    axes.set(xlabel="speed (sentences per second)", ylabel=kind_of(records[0]).name)
     seen = focus(axes, points, "speed")
     grey = [
         axes.scatter([], [], area * size, color="0.6", label=f"{size / 1e6:.2f} M parameters")
@@ -126,7 +127,7 @@ def speed(records: list[Record], style: Styles, least: float | None = None) -> "
         heads = ["" if engines else f"{label(point.model.system)} " for point in seen]
         names = [head + point.model.layers for head, point in zip(heads, seen, strict=True)]
         radii = [(area * point.parameters) ** 0.5 / 2 for point in seen]
-        spots = [(point.speed, point.bleu) for point in seen]
+        spots = [(point.speed, point.score) for point in seen]
         place(axes, [*zip(names, spots, radii, strict=True)])
     return figure
 

@@ -4,7 +4,7 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from ..evaluation.groups import Model, grouped
-from ..evaluation.records import Record, layers_of
+from ..evaluation.records import Record, kind_of, layers_of
 from .labels import NOTE, label
 
 
@@ -15,8 +15,8 @@ class Point(NamedTuple):
     layers: float
     speed: float
     speed_bar: float | None
-    bleu: float
-    bleu_bar: float | None
+    score: float  # BLEU, or accuracy
+    score_bar: float | None
     parameters: float
 
     @property
@@ -32,7 +32,7 @@ def points_of(records: list[Record]) -> list[Point]:
             model,
             sum(layers_of(runs[0]).counts),
             *_spread(runs, "sentences_per_second"),
-            *_spread(runs, "bleu"),
+            *_spread(runs, kind_of(runs[0]).score),
             parameters=runs[0]["parameters"],
         )
         for model, runs in grouped(records).items()
@@ -45,9 +45,9 @@ def _spread(runs: list[Record], key: str) -> tuple[float, float | None]:
 
 
 def focus(axes: Any, points: list[Point], across: str) -> list[Point]:
-    """Set the BLEU axis to show the differences that matter, over at least two points of BLEU.
+    """Set the scores' axis to show the differences that matter, over at least two points.
 
-    Points below half of the best BLEU stay out of view, because the others would be squeezed
+    Points below half of the best score stay out of view, because the others would be squeezed
     together above them: an arrow and a figure at the bottom stand for each.
 
     Args:
@@ -55,11 +55,11 @@ def focus(axes: Any, points: list[Point], across: str) -> list[Point]:
 
     Returns: the points in view.
     """
-    half = max(point.bleu for point in points) / 2
-    seen = [point for point in points if point.bleu >= half]
-    low = [point for point in points if point.bleu < half]
-    bottom = min(point.bleu - (point.bleu_bar or 0) for point in seen)
-    top = max(point.bleu + (point.bleu_bar or 0) for point in seen)
+    half = max(point.score for point in points) / 2
+    seen = [point for point in points if point.score >= half]
+    low = [point for point in points if point.score < half]
+    bottom = min(point.score - (point.score_bar or 0) for point in seen)
+    top = max(point.score + (point.score_bar or 0) for point in seen)
     reach = max(0.6 * (top - bottom), 1)
     axes.set_ylim(
         (top + bottom) / 2 - reach * (1.2 if low else 1),
@@ -68,7 +68,7 @@ def focus(axes: Any, points: list[Point], across: str) -> list[Point]:
     for i, point in enumerate(low):
         x = getattr(point, across)
         axes.annotate(
-            f"↓ {point.name}: {point.bleu:.1f}",
+            f"↓ {point.name}: {point.score:.1f}",
             (x, 0),
             xycoords=axes.get_xaxis_transform(),
             xytext=(0, 4 + 12 * i),

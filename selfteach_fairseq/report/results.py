@@ -122,7 +122,7 @@ def _is_record(path):
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return True
-    return isinstance(content, dict) and "bleu" in content
+    return isinstance(content, dict) and any(kind.score in content for kind in score_records.KINDS)
 
 
 def _layers(record):
@@ -130,13 +130,17 @@ def _layers(record):
 
 
 def _scores(folder, records, style, quality, cost, choice):
+    kind = score_records.kind_of(records[0])
+    name, signature = kind.name, ""
+    if kind is score_records.TRANSLATIONS:
+        signature = f" BLEU {_joined(records, 'bleu_signature')}."
     seeds = " Bars: standard deviation over the seeds." if len(records) > len(quality) else ""
     engine = plots.engine_of_layers(records)
     in_engine = f" Scores are of {engine}." if engine else ""
     kinds = (
         "colours show systems, markers engines, and their areas" if engine else "a marker's area"
     )
-    line = " Dashed: the least BLEU of the choice." if choice else ""
+    line = f" Dashed: the least {name} of the choice." if choice else ""
     warning = (
         ""
         if groups.same_conditions(records)
@@ -146,17 +150,16 @@ def _scores(folder, records, style, quality, cost, choice):
         _drawn(
             plots.layers(records, style),
             folder / "pictures/layers.svg",
-            "BLEU against layers. " + _listed(quality, "BLEU"),
-            "Quality against depth: the sum of a model's encoder and decoder layers; a line joins "
-            "the models of one system. The BLEU axis does not start at 0; models below half of the "
-            f"best BLEU are named at the bottom.{in_engine}{seeds} BLEU "
-            f"{_joined(records, 'bleu_signature')}.",
+            f"{name} against layers. " + _listed(quality, name),
+            "Quality against depth: the sum of a model's layers; a line joins the models of one "
+            f"system. The {name} axis does not start at 0; models below half of the best {name} "
+            f"are named at the bottom.{in_engine}{seeds}{signature}",
         ),
         _drawn(
             plots.speed(records, style, choice and choice.least),
             folder / "pictures/speed.svg",
-            "BLEU against sentences per second. " + _listed(cost, "sent./s"),
-            f"Quality against decoding speed: {kinds} the number of parameters.{line}"
+            f"{name} against sentences per second. " + _listed(cost, "sent./s"),
+            f"Quality against speed: {kinds} the number of parameters.{line}"
             f"{seeds} Measured with: {'; '.join(groups.conditions_of(records))}.{warning}",
         ),
     ]

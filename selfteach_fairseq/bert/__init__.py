@@ -1,0 +1,1 @@
+"""BERT's own weights and tokenizer, for fairseq's RoBERTa."""

@@ -1,0 +1,40 @@
+"""`selfteach import-bert`: a BERT of Hugging Face's layout as a fairseq RoBERTa."""
+
+import shlex
+from pathlib import Path
+
+from ..bert.importing import import_bert
+from .arguments import Commands
+
+
+def add(commands: Commands) -> None:
+    command = commands.add_parser(
+        "import-bert",
+        help="make a fairseq RoBERTa of a BERT, to fine-tune it",
+        epilog="It writes model.pt, dict.txt, tokenizer.json, by which text is divided, and "
+        "model.flags, the options of fairseq-train for a model of this size.",
+    )
+    command.add_argument(
+        "bert",
+        metavar="FOLDER_OR_ZIP",
+        help="config.json, model.safetensors or pytorch_model.bin, vocab.txt or tokenizer.json",
+    )
+    command.add_argument("-o", "--output", metavar="FOLDER", required=True, help="folder to write")
+    command.add_argument("--force", action="store_true", help="replace the folder if it is there")
+    command.set_defaults(run=_run)
+
+
+def _run(args):
+    output = Path(args.output)
+    if output.exists() and not args.force:
+        raise ValueError(f"{output}: is there already: choose another name, or add --force")
+    if not output.parent.is_dir():
+        raise ValueError(f"{output}: can't be written: choose one in a writable folder")
+    found = import_bert(args.bert, output)
+    print(f"{output}: {found.layers} layers, {found.parameters:,} parameters")
+    for name in found.filled:
+        print(f"filled in, for the BERT has none: {name}")
+    print(
+        f"fairseq-train --restore-file {shlex.quote(str(output / 'model.pt'))} --reset-optimizer "
+        f"--reset-dataloader --reset-meters --arch roberta_selfteach {found.flags}"
+    )

@@ -1,0 +1,227 @@
+"""Classifiers by real command lines: trained, cut, scored, asked for labels."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import sentencepiece
+import torch
+from classifiers import LABELS, make_labelled_text, preprocess, settings, task, train, train_command
+from conftest import ENVIRONMENT, fairseq, python, run, selfteach
+
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
+from selfteach_fairseq.layers import parse_students
+
+HEAD = "sentence_classification_head"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labelled")
+    make_labelled_text(folder)
+    return preprocess(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "log").write_text(train(data, folder, "--student-layers", "2,last3").stdout)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cut(trained, tmp_path_factory):
+    """Folders of the student 2 and the full model, as `classify` takes them, less its subwords."""
+    folder = tmp_path_factory.mktemp("cut")
+    for layers in ("2", "4", "last3"):
+        output = folder / f"{layers}.pt"
+        selfteach("truncate", trained / "checkpoint_best.pt", "--layers", layers, "-o", output)
+    return folder
+
+
+def last_figures(log, kind):
+    line = [line for line in log.splitlines() if f"| {kind} |" in line][-1]
+    return dict(part.split(" ", 1) for part in line.split(f"| {kind} | ")[1].split(" | "))
+
+
+def test_training_says_how_good_each_model_is(trained):
+    figures = last_figures((trained / "log").read_text(), "valid")
+    for name in ("", "student_2_", "student_last3_"):
+        assert {f"{name}{score}" for score in ("accuracy", "f1", "mcc")} <= figures.keys()
+    assert float(figures["accuracy"]) > 100 / len(LABELS)
+    assert {"loss", "kl", "nll_loss", "student_2_nll_loss"} <= figures.keys()
+
+
+def test_the_best_checkpoint_can_be_a_students(data, tmp_path):
+    metric = ("--best-checkpoint-metric", "student_2_mcc", "--student-layers", "2")
+    log = train(data, tmp_path, *metric).stdout
+    best = max(
+        float(last_figures(line, "valid")["student_2_mcc"])
+        for line in log.splitlines()
+        if "| valid |" in line
+    )
+    state = torch.load(tmp_path / "checkpoint_best.pt", weights_only=False)
+    assert state["extra_state"]["best"] == pytest.approx(best)
+
+
+def test_stock_fairseq_loads_the_cut_student_and_predicts_as_it_did(data, trained, cut, tmp_path):
+    """RobertaModel.from_pretrained, in a process that has not this package."""
+    shutil.copytree(data, tmp_path / "folder")
+    shutil.copy(cut / "2.pt", tmp_path / "folder/model.pt")
+    script = """if True:
+        import sys, torch
+        from fairseq.models.roberta import RobertaModel
+        roberta = RobertaModel.from_pretrained(sys.argv[1], bpe=None).eval()
+        tokens = torch.tensor([[0, 7, 9, 5, 2], [0, 8, 2, 1, 1]])
+        torch.save(roberta.predict(sys.argv[2], tokens, return_logits=True), sys.argv[3])
+        assert "selfteach_fairseq" not in sys.modules
+    """
+    run(sys.executable, "-c", script, tmp_path / "folder", HEAD, tmp_path / "logits.pt")
+    checkpoint = Checkpoint.read(trained / "checkpoint_best.pt")
+    model = checkpoint.build(task(settings("--student-layers", "2,last3"))).eval()
+    tokens = torch.tensor([[0, 7, 9, 5, 2], [0, 8, 2, 1, 1]])
+    (student, *_) = parse_students("2", encoder_only=True)
+    asked = {"classification_head_name": HEAD, "students": (student,)}
+    with torch.no_grad():
+        expected = model(tokens, **asked)[1]["students"][student]
+    torch.testing.assert_close(torch.load(tmp_path / "logits.pt"), expected, rtol=0, atol=1e-6)
+
+
+def test_scores_are_a_record_and_a_table(data, cut, trained):
+    output = cut / "two.json"
+    about = ("--about", "system=selfteach", "seed=1")
+    shown = selfteach("score", cut / "2.pt", data, "-o", output, *about, "--subset", "valid").stdout
+    record = json.loads(output.read_text())
+    lines = (trained / "log").read_text().splitlines()
+    logged = [last_figures(line, "valid") for line in lines if "| valid |" in line]
+    (of_best,) = (x for x in logged if x["num_updates"] == str(record["updates"]))
+    for name in ("accuracy", "f1", "mcc"):  # fairseq's validation says the same
+        assert record[name] == pytest.approx(float(of_best[f"student_2_{name}"]), abs=0.01)
+    assert record["classes"] == 3 and record["encoder_layers"] == 2
+    assert "decoder_layers" not in record and record["sentences"] == 20
+    assert {"f1", "mcc", "bytes", "parameters", "sentences_per_second"} <= record.keys()
+    labels = (cut / "two.hyp.txt").read_text().split()
+    assert len(labels) == 20 and {*labels} <= {*LABELS}
+    assert "accuracy" in shown and "BLEU" not in shown
+
+
+def test_a_report_of_classifiers(data, cut, tmp_path):
+    for layers in ("4", "2"):
+        output = tmp_path / f"{layers}.json"
+        selfteach("score", cut / f"{layers}.pt", data, "-o", output, "--about", "system=selfteach")
+    shown = selfteach("report", tmp_path, "--within", 100).stdout
+    assert "within 100 accuracy" in shown
+    page = (tmp_path / "report.html").read_text()
+    assert "accuracy against layers" in page and "BLEU" not in page.split("<main>")[1]
+
+
+@pytest.fixture
+def folder(data, cut, tmp_path):
+    """All that `classify` takes; words are pieces."""
+    there = tmp_path / "classifier"
+    shutil.copytree(data, there)
+    shutil.copy(cut / "2.pt", there / "model.pt")
+    text = (data.parent / "train.text").read_text().split()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(text),
+        model_prefix=str(there / "spm"),
+        vocab_size=40,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    return there
+
+
+def classify(folder, text, *flags, code=0):
+    words = [python(), "-m", "selfteach_fairseq.cli", "classify", str(folder), *flags]
+    found = subprocess.run(words, input=text, env=ENVIRONMENT, capture_output=True, text=True)
+    assert found.returncode == code, found.stderr
+    return found
+
+
+def test_labels_for_raw_text(folder):
+    shown = classify(folder, "w1 w2\nw5\n", "--probabilities").stdout.splitlines()
+    assert len(shown) == 2
+    for line in shown:
+        label, *probabilities = line.split("\t")
+        named = dict(word.split("=") for word in probabilities)
+        assert named.keys() == {*LABELS} and label == max(named, key=lambda x: float(named[x]))
+        assert sum(map(float, named.values())) == pytest.approx(1, abs=1e-3)
+    plain = classify(folder, "w1 w2\nw5\n").stdout.splitlines()
+    assert plain == [line.split("\t")[0] for line in shown]
+
+
+def test_bad_lines_end_in_one(folder):
+    found = classify(folder, "w1\n\nw2\n", code=1)
+    assert found.stdout.count("\n") == 1
+    assert found.stderr.splitlines()[-1].endswith("line 2: has no text")
+    long = " ".join(["w1"] * 300)
+    found = classify(folder, f"{long}\n")
+    assert "1 lines were cut to 32 tokens" in found.stderr and found.stdout.strip() in LABELS
+
+
+def test_what_a_classifier_is_not_for(data, cut, trained, tmp_path):
+    for words in (
+        ("score", cut / "2.pt", data, "-o", tmp_path / "x.json", "--engine", "ctranslate2"),
+        ("export", cut / "2.pt", data, "-o", tmp_path / "x"),
+        ("truncate", trained / "checkpoint_best.pt", "--layers", "2x1", "-o", tmp_path / "x.pt"),
+        ("score", cut / "2.pt", data.parent, "-o", tmp_path / "x.json"),
+        ("score", cut / "2.pt", data, "-o", tmp_path / "x.json", "--subset", "none"),
+    ):
+        found = selfteach(*words, check=False)
+        assert found.returncode == 1 and found.stderr.count("\n") == 1, found.stderr
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_label_of_the_test_text_that_training_has_not(data, cut, tmp_path):
+    shutil.copytree(data.parent, tmp_path / "text")
+    (tmp_path / "text/test.label").write_text("hot\n" * 23)
+    fairseq(
+        *("preprocess", "--only-source", "--srcdict", data / "label/dict.txt"),
+        *("--testpref", tmp_path / "text/test.label", "--destdir", tmp_path / "text/bin/label"),
+    )
+    found = selfteach(
+        "score", cut / "2.pt", tmp_path / "text/bin", "-o", tmp_path / "x.json", check=False
+    )
+    assert "has a label that training has not" in found.stderr
+
+
+def test_killed_and_resumed_is_never_killed(data, tmp_path):
+    flags = ("--student-layers", "2,3", "--student-sampling", 1, "--dropout", 0.1)
+    whole = (*flags, "--max-epoch", 4, "--save-interval-updates", 18, "--student-head", "own")
+    train(data, tmp_path / "whole", *whole)
+    (tmp_path / "resumed").mkdir()
+    shutil.copy(tmp_path / "whole/checkpoint_2_18.pt", tmp_path / "resumed/checkpoint_last.pt")
+    train(data, tmp_path / "resumed", *whole)
+    one, other = (Checkpoint.read(tmp_path / x / "checkpoint_last.pt") for x in ("whole", "resumed"))
+    assert one.weights.keys() == other.weights.keys()
+    assert all(torch.equal(tensor, other.weights[n]) for n, tensor in one.weights.items())
+
+
+TWO_WORKERS = (
+    *("--distributed-world-size", 2, "--distributed-init-method", "env://"),
+    *("--distributed-no-spawn", "--distributed-backend", "gloo"),
+)
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
+
+
+@pytest.mark.parametrize("head", ["shared", "own"])
+def test_two_workers_are_one(data, tmp_path, head):
+    flags = (
+        *("--student-layers", "2,3", "--student-sampling", 1, "--student-head", head),
+        *("--optimizer", "sgd", "--lr", 0.3, "--max-epoch", 2, "--find-unused-parameters"),
+        *("--ddp-backend", "legacy_ddp"),
+    )
+    one = train(data, tmp_path / "one", *flags, "--batch-size", 16).stdout
+    command = train_command(data, tmp_path / "two", *flags, "--batch-size", 8, *TWO_WORKERS)
+    script = f"exec {' '.join(f"'{word}'" for word in command)} --distributed-rank $RANK"
+    two = run(*TORCHRUN, "--no-python", "bash", "-c", script).stdout
+    weights = Checkpoint.read(tmp_path / "one/checkpoint_last.pt").weights
+    found = Checkpoint.read(tmp_path / "two/checkpoint_last.pt").weights
+    for name, weight in weights.items():
+        torch.testing.assert_close(found[name], weight, rtol=0, atol=3e-6, msg=name)
+    expected, logged = last_figures(one, "valid"), last_figures(two, "valid")
+    for name in ("accuracy", "f1", "mcc", "student_2_f1", "nll_loss"):
+        assert float(logged[name]) == pytest.approx(float(expected[name]), abs=2e-3)
