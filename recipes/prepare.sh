@@ -6,9 +6,10 @@ python "$recipes/check.py" "$corpus"
 stage text "$work/text" "${text_inputs[@]}" -- "${text[@]}" --out "$work/text"
 divided=(--types "$types" --normalization "$normalization")
 if [[ $bart ]]; then divided=(--bart "$bart"); fi
+if [[ $kind == classes ]]; then source "$recipes/prepare-classes.sh"; exit; fi
 stage subwords "$work/pieces" text "$recipes/subwords.py" -- \
     python "$recipes/subwords.py" "$work/text" "$source" "$target" "${divided[@]}" \
-    ${cut_source:+--cut-source "$cut_source"} --out "$work/pieces"
+    ${cut_source:+--cut "$source=$cut_source"} --out "$work/pieces"
 tests=$work/pieces/test
 if [[ -f $work/pieces/test1.$source ]]; then tests+=,$work/pieces/test1; fi
 stage binarise "$work/data" subwords -- \

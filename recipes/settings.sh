@@ -12,10 +12,11 @@ variant=${corpus#"$family"} variant=${variant#-}  # of iwslt14-de: de
 fail() { echo "${0##*/}: $*" >&2; exit 1; }
 
 if [[ ! $family || $corpus == */* || ! -f $recipes/$family/settings.sh ]]; then
-    fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de, bitext-NAME or summarise-NAME"
+    fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de, bitext-NAME, summarise-NAME, classify-NAME or glue-rte"
 fi
 metric=bleu  # of tests of significance and for length penalties
-bart= cut_source=  # the folder of a pretrained BART; so many pieces that sources are cut to
+kind=translation  # or classes: of labels for texts
+bart= bert= cut_source=  # folders of pretrained models; so many pieces that sources are cut to
 types=10000 normalization=identity seeds="1" methods=selfteach average=0 checkpoint=checkpoint_best.pt needs_gpu=
 engines=fairseq within= ship= quantization=int8 example=
 updates= refine_updates= later=  # of a whole training, of a refinement; options for the stages of METHOD=gradual after the first

@@ -2,10 +2,11 @@
 
     python recipes/subwords.py CORPUS SOURCE TARGET --types N --out DIR [--normalization NAME]
     python recipes/subwords.py CORPUS SOURCE TARGET --bart FOLDER --out DIR
+    python recipes/subwords.py CORPUS input0 [input1] --bert FOLDER --out DIR
 
 reads CORPUS/{train,valid,test[,test1]}.{SOURCE,TARGET} and writes the same files in pieces to DIR,
-with dict.txt, the dictionary of both languages for fairseq: by a joint sentencepiece model, which
-it trains and leaves as spm.model, or by those of a pretrained BART. It says how many lines the
+with dict.txt, the dictionary of all of them for fairseq: by a joint sentencepiece model, which it
+trains and leaves as spm.model, or by those of a pretrained BART or BERT. It says how many lines the
 pieces don't give back as they are.
 """
 
@@ -28,7 +29,7 @@ MAX_PIECES = 1023  # fairseq's limit, without the end of the sentence
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("languages", nargs=2)
+    parser.add_argument("languages", nargs="+")
     parser.add_argument(
         "--types",
         type=int,
@@ -38,13 +39,20 @@ def main():
         "--bart", type=Path, metavar="FOLDER", help="has dict.txt, encoder.json and vocab.bpe"
     )
     parser.add_argument("--normalization", choices=NORMALIZATIONS, default=NORMALIZATIONS[0])
+    parser.add_argument("--bert", type=Path, metavar="FOLDER", help="of `selfteach import-bert`")
     parser.add_argument(
-        "--cut-source", type=int, metavar="N", help="cut the source's lines to so many pieces"
+        "--cut",
+        nargs="+",
+        default=[],
+        metavar="LANGUAGE=N",
+        help="cut its lines to so many pieces",
     )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    if bool(args.types) == bool(args.bart):
-        parser.error("say either --types or --bart")
+    if [args.types, args.bart, args.bert].count(None) != 2:
+        parser.error("say one of --types, --bart and --bert")
+    most = dict(word.split("=") for word in args.cut)
+    most = {language: int(number) for language, number in most.items()}
 
     partial = args.out.with_name(args.out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -52,10 +60,12 @@ def main():
         partial.mkdir(parents=True)
         if args.bart:
             pieces = of_bart(args.bart, partial)
+        elif args.bert:
+            pieces = of_bert(args.bert, partial)
         else:
             trained_on = [args.corpus / f"train.{language}" for language in args.languages]
             pieces = sentencepieces(trained_on, args.types, args.normalization, partial)
-        encode_all(args.corpus, args.languages, pieces, args.cut_source, partial)
+        encode_all(args.corpus, args.languages, pieces, most, partial)
         shutil.rmtree(args.out, ignore_errors=True)
         partial.rename(args.out)
     except (ValueError, OSError) as error:
@@ -69,7 +79,7 @@ class Pieces(NamedTuple):
     """What divides lines."""
 
     split: Callable[[str], list[str]]
-    join: Callable[[list[str]], str]
+    join: Callable[[list[str]], str] | None  # None: what does not come back is not looked at
     known: set[str]  # those in the dictionary
     count: int
     why: str  # lines don't come back as they are
@@ -127,19 +137,29 @@ def of_bart(folder, out):
     )
 
 
-def encode_all(corpus, languages, pieces, cut_source, out):
-    """Write the splits to out, the source's lines cut to so many pieces."""
+def of_bert(folder, out):
+    """Those of a pretrained BERT; copies its dictionary and its tokenizer to out."""
+    from selfteach_fairseq.bert.tokenizer import FILE, Tokenizer
+
+    tokenizer = Tokenizer(folder)
+    shutil.copy(folder / "dict.txt", out)
+    shutil.copy(folder / FILE, out)
+    return Pieces(tokenizer.encode, None, {*tokenizer.pieces}, len(tokenizer.pieces), "")
+
+
+def encode_all(corpus, languages, pieces, most, out):
+    """Write the splits to out, the lines of some languages cut to so many pieces."""
     splits = sorted({path.name.split(".")[0] for path in corpus.glob(f"*.{languages[0]}")})
     for split in splits:
         for language in languages:
             longest = MAX_PIECES if split != "train" else None  # fairseq leaves those out itself
             name = f"{split}.{language}"
-            most = cut_source if language == languages[0] else None
-            changed, cut = encode(pieces, corpus / name, out / name, longest, most)
+            limit = most.get(language)
+            changed, cut = encode(pieces, corpus / name, out / name, longest, limit)
             if changed:
                 print(f"{name}: {changed:,} lines come back changed: {pieces.why}")
             if cut:
-                print(f"{name}: {cut:,} lines are cut to {most:,} pieces")
+                print(f"{name}: {cut:,} lines are cut to {limit:,} pieces")
 
 
 def sentences(path):
@@ -170,8 +190,9 @@ def encode(pieces, source, target, longest, most):
                     f"{source}, line {number}: {len(words):,} pieces, fairseq takes {longest:,}: "
                     "shorten it, or leave it out on both sides"
                 )
-            back = pieces.join(words)
-            changed += back != line.removesuffix("\n") or not pieces.known.issuperset(words)
+            if pieces.join:
+                back = pieces.join(words)
+                changed += back != line.removesuffix("\n") or not pieces.known.issuperset(words)
             cut += bool(most) and len(words) > most
             out.write(" ".join(words[:most]) + "\n")
     return changed, cut

@@ -43,7 +43,7 @@ class TextClassifier:
         texts = [" ".join(text.split()) for text in line.split("\t")]
         if not all(texts):
             raise ValueError("has no text")
-        if len(texts) > 2:  # noqa: PLR2004
+        if len(texts) > 2:
             raise ValueError(f"has {len(texts)} texts with tabs between: write one, or two")
         tokens = []
         for number, text in enumerate(texts):

@@ -23,9 +23,10 @@ def scores(matrix: Tensor) -> dict[str, float]:
     true, said = counts.nonzero(as_tuple=True)
     weights = counts[true, said].numpy()
     pairs = (true.numpy(), said.numpy())
-    average = "binary" if len(counts) == 2 else "macro"  # noqa: PLR2004
+    average = "binary" if len(counts) == 2 else "macro"
     return {
         "accuracy": 100 * counts.trace().item() / int(counts.sum()),
-        "f1": 100 * float(f1_score(*pairs, sample_weight=weights, average=average, zero_division=0)),
+        "f1": 100
+        * float(f1_score(*pairs, sample_weight=weights, average=average, zero_division=0)),
         "mcc": 100 * float(matthews_corrcoef(*pairs, sample_weight=weights)),
     }

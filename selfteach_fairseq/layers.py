@@ -71,7 +71,7 @@ class Layers(NamedTuple):
     decoder: Choice | None
 
     @classmethod
-    def first(cls, encoder: int, decoder: int | None) -> "Layers":
+    def first(cls, encoder: int, decoder: int | None = None) -> "Layers":
         """So many first layers; of a model without a decoder, None of these."""
         return cls(Choice(encoder), None if decoder is None else Choice(decoder))
 
@@ -178,7 +178,7 @@ def students_within(specs: str | None, full: Layers) -> tuple[Layers, ...]:
     Raises: ValueError if it is malformed, or names one that is no part of the model.
     """
     if specs is None:
-        half = Layers(*(choice and Choice(max(1, choice.size // 2)) for choice in full))
+        half = Layers.first(*(max(1, count // 2) for count in full.counts))
         if half == full:
             raise ValueError(
                 f"of {full} layers there is no smaller student: train with fairseq's own criterion"

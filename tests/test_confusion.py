@@ -29,7 +29,9 @@ def test_scores_are_scikit_learns_of_the_lists(classes):
 
 def test_a_class_that_nobody_is_of_does_not_count():
     matrix = confusion(torch.tensor([0, 0, 2]), torch.tensor([0, 2, 2]), 5)
-    assert scores(matrix)["f1"] == pytest.approx(100 * f1_score([0, 0, 2], [0, 2, 2], average="macro"))
+    assert scores(matrix)["f1"] == pytest.approx(
+        100 * f1_score([0, 0, 2], [0, 2, 2], average="macro")
+    )
 
 
 def test_of_two_classes_the_second_ones_f1():

@@ -80,7 +80,9 @@ def config_of(folder: Path) -> dict[str, Any]:
         raise CheckpointError(str(error)) from None
     kind = config.get("model_type", "bert" if "type_vocab_size" in config else None)
     if kind != "bert":
-        raise CheckpointError(f"{folder / CONFIG}: is of a {kind or 'model without a type'}, not a bert")
+        raise CheckpointError(
+            f"{folder / CONFIG}: is of a {kind or 'model without a type'}, not a bert"
+        )
     positions = config.get("position_embedding_type", "absolute")
     if positions != "absolute":
         raise CheckpointError(
@@ -102,9 +104,7 @@ def _safetensors(path):
     try:
         from safetensors.torch import load_file
     except ImportError:
-        raise ValueError(
-            "safetensors is missing: pip install 'selfteach_fairseq[bert]'"
-        ) from None
+        raise ValueError("safetensors is missing: pip install 'selfteach_fairseq[bert]'") from None
     try:
         return load_file(path)
     except Exception as error:  # which one depends on where the file goes wrong

@@ -1,8 +1,8 @@
 """A BERT as a fairseq RoBERTa: the same numbers under other names, and a dictionary.
 
-What differs: fairseq begins positions at 2, and has no types of sentences, so BERT's type 0 is added
-to the positions, and its type 1 is dropped. [CLS] [PAD] [SEP] [UNK] [MASK] are fairseq's <s> <pad>
-</s> <unk> <mask>. fairseq's norms add 1e-5 to the variance where BERT's add 1e-12.
+What differs: fairseq begins positions at 2, and has no types of sentences, so BERT's type 0 is
+added to the positions, and its type 1 is dropped. [CLS] [PAD] [SEP] [UNK] [MASK] are fairseq's
+<s> <pad> </s> <unk> <mask>. fairseq's norms add 1e-5 to the variance where BERT's add 1e-12.
 """
 
 import re
@@ -111,8 +111,10 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flags(settings: Mapping[str, Any]) -> str:
-    names = ("encoder_layers", "encoder_embed_dim", "encoder_ffn_embed_dim")
-    names += ("encoder_attention_heads", "max_positions", "activation_fn")
+    names = (
+        *("encoder_layers", "encoder_embed_dim", "encoder_ffn_embed_dim"),
+        *("encoder_attention_heads", "max_positions", "activation_fn"),
+    )
     return " ".join(f"--{name.replace('_', '-')} {settings[name]}" for name in names)
 
 

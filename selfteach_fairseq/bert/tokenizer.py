@@ -27,9 +27,7 @@ class Tokenizer:
         self.pieces: list[str] = sorted(numbers, key=numbers.__getitem__)
         if sorted(numbers.values()) != list(range(len(numbers))):
             raise CheckpointError(f"{folder}: its tokenizer's pieces are not numbered from 0 on")
-        missing = [piece for piece in (*FIRST, LAST) if piece not in numbers]
-        if missing:
-            raise CheckpointError(f"{folder}: its tokenizer has no {', '.join(missing)}")
+        _check_special(numbers, folder)
 
     def encode(self, text: str) -> list[str]:
         """The pieces of a text, without any at its ends."""
@@ -73,6 +71,7 @@ def _of_vocabulary(folder, kind):
     pieces = lines_of(path)
     if len({*pieces}) != len(pieces):
         raise CheckpointError(f"{path}: has a piece twice")
+    _check_special(pieces, folder)
     said = folder / "tokenizer_config.json"
     settings = read_json(said) if said.is_file() else {}
     lower = settings.get("do_lower_case", True)
@@ -82,3 +81,9 @@ def _of_vocabulary(folder, kind):
         strip_accents=settings.get("strip_accents"),
         handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
     )
+
+
+def _check_special(pieces, folder):
+    missing = [piece for piece in (*FIRST, LAST) if piece not in pieces]
+    if missing:
+        raise CheckpointError(f"{folder}: its tokenizer has no {', '.join(missing)}")

@@ -5,6 +5,7 @@ It can be cut, made one that stock fairseq loads, built, and written whole or no
 
 import hashlib
 import math
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ class Checkpoint:
         try:
             check_extent(state)
             if state.get("cfg") is None:  # from before fairseq 0.10
-                state = checkpoint_utils._upgrade_state_dict(state)
+                with warnings.catch_warnings(action="ignore"):  # of hydra's, to fairseq
+                    state = checkpoint_utils._upgrade_state_dict(state)
             state = plain(state)
             check_structure(state)
             check_settings(state["cfg"]["model"])

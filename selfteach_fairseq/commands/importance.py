@@ -130,7 +130,7 @@ def _summary(found, subset):
     checkpoints = len(found.losses)
     lines = [
         f"{checkpoints} checkpoint{'s' if checkpoints > 1 else ''}, {found.sentences:,} sentences "
-        f"of {subset} ({found.count:,} {found.unit}s)"
+        f"of {subset} ({found.units:,} {found.unit}s)"
     ]
     if found.copies:
         lines.append(f"left out: {found.copies} with as many updates as another (copies)")

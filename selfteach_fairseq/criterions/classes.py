@@ -159,7 +159,7 @@ def _check(cfg, task):
             "--criterion sentence_prediction"
         )
     labels = labels_of(task.label_dictionary)
-    if len(labels) < 2:  # noqa: PLR2004
+    if len(labels) < 2:
         raise ValueError(
             f"the training text has {len(labels)} label, {', '.join(labels)}: there is nothing to "
             "tell apart"

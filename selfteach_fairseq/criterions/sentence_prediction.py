@@ -6,6 +6,7 @@ Shapes: B sentences, K classes.
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from fairseq.criterions import register_criterion
 from fairseq.dataclass import ChoiceEnum
 from fairseq.models import ARCH_MODEL_REGISTRY
@@ -77,15 +78,17 @@ class SentencePredictionSelfteachCriterion(WithTeaching, ClassesCriterion):
         if self.teacher is not None:
             taught = self.teacher.logits(model, sample["net_input"])
         loss = self._own(logits, targets, taught)
-        outputs, divergences = {"": logits}, {}
+        outputs: dict[str, Tensor] = {"": logits}
+        divergences = []
         for student in students:
             of_student = extra["students"][student]
             apart = divergence(logits, of_student, objective)
             own = self._own(of_student, targets, taught)
             loss = loss + (alpha * apart + objective.student_ce * own) / len(students)
             outputs[student.metric.removesuffix("nll_loss")] = of_student
-            divergences["kl"] = divergences.get("kl", 0) + apart / len(students)
-        return self.outcome(loss, sample, outputs, targets, model.training, **divergences)
+            divergences.append(apart)
+        more = {"kl": torch.stack(divergences).mean()} if students else {}
+        return self.outcome(loss, sample, outputs, targets, model.training, **more)
 
     def _own(self, logits, targets, taught):
         """What a model learns by itself: from the text, and from a teacher's logits."""

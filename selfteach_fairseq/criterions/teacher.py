@@ -90,8 +90,8 @@ class Teacher:
         _check_positions(path, settings, task)
         if settings.get("quant_noise_scalar"):
             raise ValueError(
-                f"--teacher {path}: was trained with --quant-noise-scalar, and computes with quantised "
-                "weights: choose one without"
+                f"--teacher {path}: was trained with --quant-noise-scalar, and computes with "
+                "quantised weights: choose one without"
             )
         for side, dictionary in (
             ("encoder", task.source_dictionary),

@@ -38,7 +38,7 @@ class Choice(NamedTuple):
 
 
 def choose(records: list[Record], within: float) -> Choice:
-    """Of the models that lose at most `within` of the score against the first record's the fastest ones.
+    """Of the models that lose at most `within` of the first record's score the fastest ones.
 
     Raises: ValueError if the records' scores have different signatures, or their speeds were
         measured on different machines, or with different threads or batches.
@@ -66,14 +66,19 @@ def choose(records: list[Record], within: float) -> Choice:
     beaten = dominated(found)
     left = ", ".join(one.model.name for one in found if one not in beaten)
     lines.append(f"over all engines: {f'all but {left}' if beaten else 'none'}")
-    rows = [_row(engine, several, found[0], within, least, name) for engine, several in engines.items()]
+    rows = [
+        _row(engine, several, found[0], within, least, name) for engine, several in engines.items()
+    ]
     return Choice(least, answer, rows, lines)
 
 
 def candidates(records: list[Record]) -> list[Candidate]:
     """The models of the records, in their order."""
     return [
-        Candidate(model, *(_mean(runs, key) for key in (kind_of(records[0]).score, "sentences_per_second")))
+        Candidate(
+            model,
+            *(_mean(runs, key) for key in (kind_of(records[0]).score, "sentences_per_second")),
+        )
         for model, runs in grouped(records).items()
     ]
 
@@ -102,7 +107,9 @@ def _answer(found, within, least, machine, name):
     base = found[0]
     best = fastest(found, least)
     if best.speed == base.speed:
-        return f"On {machine}, none is faster than {base.model.name} within {within:g} {name} of it."
+        return (
+            f"On {machine}, none is faster than {base.model.name} within {within:g} {name} of it."
+        )
     times = f", {best.speed / base.speed:.2f} times as fast" if base.speed else ""
     return (
         f"On {machine}, the fastest within {within:g} {name} of {base.model.name} is "

@@ -82,9 +82,7 @@ class Classifier:
             )
         return sentences, targets
 
-    def batches(
-        self, subset: str, count: int, max_tokens: int
-    ) -> tuple[list[dict[str, Any]], int]:
+    def batches(self, subset: str, count: int, max_tokens: int) -> tuple[list[dict[str, Any]], int]:
         """So many batches of a split, of at most so many tokens, padding included, in any order.
 
         Returns: (samples as fairseq makes them, with the head's name among the inputs; how many
@@ -94,7 +92,7 @@ class Classifier:
         limit = min(self.longest, max_tokens)
         fitting = [i for i, tokens in enumerate(sentences) if len(tokens) <= limit]
         chosen = [fitting[i] for i in np.random.RandomState(1).permutation(len(fitting))]
-        samples = []
+        samples: list[dict[str, Any]] = []
         while chosen and len(samples) < count:
             numbers = [chosen.pop()]
             longest = len(sentences[numbers[0]])

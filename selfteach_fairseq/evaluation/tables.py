@@ -55,7 +55,11 @@ def _quality(model, runs, base, shown):
         **parameters,
         **({"sparsity": _sparsity(runs)} if "sparsity" in shown else {}),
         "seeds": str(len(runs)),
-        **(_of_classes(runs) if kind_of(runs[0]) is CLASSES else _of_translations(runs, base, shown)),
+        **(
+            _of_classes(runs)
+            if kind_of(runs[0]) is CLASSES
+            else _of_translations(runs, base, shown)
+        ),
     }
 
 

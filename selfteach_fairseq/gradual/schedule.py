@@ -60,14 +60,14 @@ def _check_step(before, after):
         raise ValueError(f"{after} after {before} grows")
     if min(after.counts) < 1:
         raise ValueError(f"{after} leaves no layer")
-    after.within(_whole(before.counts))
+    after.within(Layers.first(*before.counts))
 
 
 def _by_name(kind, first, last, importance):
     if kind == "auto":
         layers = importance()
         present = SIDES[: len(first.counts)]
-        depth = _whole([sum(key[0] == side for key in layers) for side in present])
+        depth = Layers.first(*(sum(key[0] == side for key in layers) for side in present))
         if depth != first:
             raise ValueError(f"the model has {depth} layers, not {first}")
         sides = [
@@ -80,13 +80,7 @@ def _by_name(kind, first, last, importance):
         sides = [_steps(start, end, step) for start, end in ends]
     longest = max(map(len, sides))
     waiting = ([side[0]] * (longest - len(side)) + side for side in sides)
-    return tuple(map(_whole, zip(*waiting, strict=True)))
-
-
-def _whole(counts):
-    """All layers of a model of so many, of each side that it has."""
-    encoder, *decoder = counts
-    return Layers.first(encoder, *(decoder or [None]))
+    return tuple(map(Layers.first, *waiting))
 
 
 def _steps(start, end, step):

@@ -2,8 +2,8 @@
 
 That is the first-order estimate of how much the loss L changes when the parameter theta is set to
 zero (Li and Odoom 2023, sections 2.1 and 2.2). L is the cross-entropy in nats per target token, of
-a classifier per sentence, without label smoothing and without dropout. A key (side, layer, part) names what is measured:
-"encoder" or "decoder", the layer's number from 1, and ALL or one of PARTS.
+a classifier per sentence, without label smoothing and without dropout. A key (side, layer, part)
+names what is measured: "encoder" or "decoder", the layer's number from 1, and ALL or one of PARTS.
 """
 
 from collections.abc import Iterable

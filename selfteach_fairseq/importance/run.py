@@ -41,8 +41,8 @@ class Run(NamedTuple):
     rows: list[Row]  # checkpoint by checkpoint
     losses: list[float]  # the checkpoints' L
     sentences: int
-    count: int  # of target tokens, or of a classifier's sentences
-    unit: str  # what is counted
+    units: int  # target tokens, or of a classifier's sentences
+    unit: str  # what a single one is called
     too_long: int  # sentences of the split that no batch could take
     copies: int  # checkpoints left out, for another holds the same state
 
@@ -114,7 +114,7 @@ def measure(
         rows,
         losses,
         sentences=sum(sample["nsentences"] for sample in samples),
-        count=sum(map(subject.count, samples)),
+        units=sum(map(subject.units_in, samples)),
         unit=subject.unit,
         too_long=too_long,
         copies=len(paths) - len(checkpoints),

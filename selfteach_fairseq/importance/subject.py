@@ -1,4 +1,4 @@
-"""What importance is measured of: a model that translates or classifies, and batches of its text."""
+"""What importance is measured of: a translator or a classifier, and batches of its text."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ class Subject(NamedTuple):
     unit: str  # over which the loss is a mean: target token, or sentence
     # (split, batches, tokens of one) -> (samples, sentences that are too long for one)
     batches: Callable[[str, int, int], tuple[list[Batch], int]]
-    count: Callable[[Batch], int]  # of units
+    units_in: Callable[[Batch], int]
 
 
 def subject_of(checkpoint: Checkpoint, folder: Path | str) -> Subject:

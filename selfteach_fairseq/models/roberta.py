@@ -71,14 +71,15 @@ class RobertaSelfteachModel(RobertaModel):
 
         So does a BERT's pooler become the head's, and those of students' own heads.
         """
-        prefix = f"{name}." if name else ""
+        prefix, given_state = f"{name}." if name else "", dict(state_dict)
         for head, module in self.classification_heads.items():
             main = heads.of_model(head)
             for part, tensor in module.state_dict().items():
                 key = f"{prefix}classification_heads.{head}.{part}"
-                given = state_dict.get(key, state_dict.get(key.replace(head, main)))
-                fits = given is not None and given.shape == tensor.shape
-                state_dict[key] = given if fits else tensor
+                given = given_state.get(key, given_state.get(key.replace(head, main)))
+                if given is None or given.shape != tensor.shape:
+                    given = tensor
+                state_dict[key] = given
         super().upgrade_state_dict_named(state_dict, name)
 
     def student(self, layers: Layers | str | int) -> RobertaModel:

@@ -26,8 +26,8 @@ def read(path: Path | str, figure: str = LOSS) -> Curves:
     Args:
         figure: as the full model's is called
 
-    Returns: the (update, bits per target token, or the figure) points of "full" and of each student, such as
-        "3x3", in the order of the updates. Empty if there are none.
+    Returns: the (update, bits per target token, or the figure) points of "full" and of each
+        student, such as "3x3", in the order of the updates. Empty if there are none.
     """
     curves: dict[str, dict[float, float]] = {}
     with open(path, encoding="utf-8", errors="replace", newline="\n") as log:

@@ -81,7 +81,10 @@ def layers(records: list[Record], style: Styles) -> "Figure":
     axes.set_xticks(list(depths), ["\n".join(names) for names in depths.values()])
     axes.margins(x=0.1)
     encoder_only = layers_of(records[0]).decoder is None
-    axes.set(xlabel=f"layers{'' if encoder_only else ' (encoder x decoder)'}", ylabel=kind_of(records[0]).name)
+    axes.set(
+        xlabel=f"layers{'' if encoder_only else ' (encoder x decoder)'}",
+        ylabel=kind_of(records[0]).name,
+    )
     focus(axes, points, "layers")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure

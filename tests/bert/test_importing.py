@@ -137,7 +137,9 @@ def test_files_that_are_none_are_refused(tmp_path):
     cases = {
         "its weights lack encoder.layer.1.output.dense.weight": {"tensors": lacking},
         "has 10 pieces and its weights 11": {"pieces": berts.PIECES[:-1]},
-        "its tokenizer has no \\[SEP\\]": {"pieces": [x.replace("SEP", "END") for x in berts.PIECES]},
+        "its tokenizer has no \\[SEP\\]": {
+            "pieces": [x.replace("SEP", "END") for x in berts.PIECES]
+        },
         "has a piece twice": {"pieces": [*berts.PIECES[:-1], "a"]},
     }
     for number, (message, changed) in enumerate(cases.items()):
@@ -145,11 +147,14 @@ def test_files_that_are_none_are_refused(tmp_path):
             import_bert(berts.write(tmp_path / str(number), **changed), tmp_path / "out")
     folder = berts.write(tmp_path / "code")
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": Mischief()}))
-    with pytest.raises(ValueError, match="not loaded|not a checkpoint"):
+    with pytest.raises(ValueError, match=r"not loaded|not a checkpoint"):
         import_bert(folder, tmp_path / "out")
     (tmp_path / "no.zip").write_text("nothing")
     (tmp_path / "empty").mkdir()
-    for path, message in (("no.zip", "neither a folder nor a zip"), ("empty", "has no config.json")):
+    for path, message in (
+        ("no.zip", "neither a folder nor a zip"),
+        ("empty", "has no config.json"),
+    ):
         with pytest.raises(ValueError, match=message):
             import_bert(tmp_path / path, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """Classifiers by real command lines: trained, cut, scored, asked for labels."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -8,10 +9,11 @@ import sys
 import pytest
 import sentencepiece
 import torch
-from classifiers import LABELS, make_labelled_text, preprocess, settings, task, train, train_command
+from classifiers import LABELS, make_labelled_text, preprocess, train, train_command
 from conftest import ENVIRONMENT, fairseq, python, run, selfteach
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
+from selfteach_fairseq.evaluation.classification import Classifier
 from selfteach_fairseq.layers import parse_students
 
 HEAD = "sentence_classification_head"
@@ -80,7 +82,8 @@ def test_stock_fairseq_loads_the_cut_student_and_predicts_as_it_did(data, traine
     """
     run(sys.executable, "-c", script, tmp_path / "folder", HEAD, tmp_path / "logits.pt")
     checkpoint = Checkpoint.read(trained / "checkpoint_best.pt")
-    model = checkpoint.build(task(settings("--student-layers", "2,last3"))).eval()
+    there = Classifier(checkpoint.stock(), data).task
+    model = checkpoint.build(there, load_checkpoint_heads=True).eval()
     tokens = torch.tensor([[0, 7, 9, 5, 2], [0, 8, 2, 1, 1]])
     (student, *_) = parse_students("2", encoder_only=True)
     asked = {"classification_head_name": HEAD, "students": (student,)}
@@ -195,7 +198,9 @@ def test_killed_and_resumed_is_never_killed(data, tmp_path):
     (tmp_path / "resumed").mkdir()
     shutil.copy(tmp_path / "whole/checkpoint_2_18.pt", tmp_path / "resumed/checkpoint_last.pt")
     train(data, tmp_path / "resumed", *whole)
-    one, other = (Checkpoint.read(tmp_path / x / "checkpoint_last.pt") for x in ("whole", "resumed"))
+    one, other = (
+        Checkpoint.read(tmp_path / x / "checkpoint_last.pt") for x in ("whole", "resumed")
+    )
     assert one.weights.keys() == other.weights.keys()
     assert all(torch.equal(tensor, other.weights[n]) for n, tensor in one.weights.items())
 
@@ -211,12 +216,13 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 def test_two_workers_are_one(data, tmp_path, head):
     flags = (
         *("--student-layers", "2,3", "--student-sampling", 1, "--student-head", head),
-        *("--optimizer", "sgd", "--lr", 0.3, "--max-epoch", 2, "--find-unused-parameters"),
+        *("--optimizer", "sgd", "--lr", 0.3, "--max-epoch", 4, "--find-unused-parameters"),
         *("--ddp-backend", "legacy_ddp"),
     )
-    one = train(data, tmp_path / "one", *flags, "--batch-size", 16).stdout
-    command = train_command(data, tmp_path / "two", *flags, "--batch-size", 8, *TWO_WORKERS)
-    script = f"exec {' '.join(f"'{word}'" for word in command)} --distributed-rank $RANK"
+    one = train(data, tmp_path / "one", *flags, "--batch-size", 96).stdout
+    command = train_command(data, tmp_path / "two", *flags, "--batch-size", 48, *TWO_WORKERS)
+    words = " ".join(f"'{word}'" for word in command)
+    script = f"exec {words} --distributed-rank $RANK"
     two = run(*TORCHRUN, "--no-python", "bash", "-c", script).stdout
     weights = Checkpoint.read(tmp_path / "one/checkpoint_last.pt").weights
     found = Checkpoint.read(tmp_path / "two/checkpoint_last.pt").weights
@@ -225,3 +231,55 @@ def test_two_workers_are_one(data, tmp_path, head):
     expected, logged = last_figures(one, "valid"), last_figures(two, "valid")
     for name in ("accuracy", "f1", "mcc", "student_2_f1", "nll_loss"):
         assert float(logged[name]) == pytest.approx(float(expected[name]), abs=2e-3)
+
+
+def test_a_gradual_schedule(data, tmp_path):
+    """Each stage is cut at its student's best accuracy, and goes on from there."""
+    options = [str(word) for word in train_command(data, tmp_path)]
+    kept = options[options.index("--cpu") :]
+    for flag in ("--save-dir", "--encoder-layers", "--criterion", "--best-checkpoint-metric"):
+        at = kept.index(flag)
+        del kept[at : at + 2]
+    kept.remove("--maximize-best-checkpoint-metric")
+    save = tmp_path / "gradual"
+    words = ("gradual", data, "--schedule", "4,3,last2", "--stage-updates", 24, "--save-dir", save)
+    shown = selfteach(*words, "--", *kept).stdout
+    assert "accuracy on validation text" in shown
+    state = json.loads((save / "schedule.json").read_text())
+    assert [stage["student"] for stage in state["stages"]] == ["3", "last2"]
+    for stage in state["stages"]:
+        assert 0 <= stage["student_accuracy"] <= 100 and stage["full_accuracy"] is not None
+    counts = {d: Checkpoint.read(save / f"model-{d}.pt").layers.counts for d in ("4", "3", "last2")}
+    assert counts == {"4": (4,), "3": (3,), "last2": (2,)}
+    log = (save / "stage2-3/train.log").read_text()
+    assert "loading pretrained model" in log.lower()
+
+
+def test_the_importance_of_layers(data, trained, tmp_path):
+    folder = tmp_path / "importance"
+    best = trained / "checkpoint_best.pt"
+    shown = selfteach("importance", data, "--path", best, "-o", folder, "--zeroing").stdout
+    assert "nats per sentence" in shown and "decoder" not in shown
+    with open(folder / "importance.tsv", newline="") as table:
+        rows = [*csv.DictReader(table, delimiter="\t")]
+    assert [(row["side"], row["layer"]) for row in rows] == [
+        ("encoder", str(n)) for n in range(1, 5)
+    ]
+    classifier = Classifier(Checkpoint.read(best).stock(), data)
+    sentences, targets = classifier.split("valid")
+    losses = [
+        torch.nn.functional.cross_entropy(
+            classifier.model(tokens[None], classification_head_name=HEAD)[0], torch.tensor([y])
+        )
+        for tokens, y in zip(sentences, targets, strict=True)
+    ]
+    torch.stack(losses).mean().backward()
+    for row, layer in zip(rows, classifier.model.encoder.sentence_encoder.layers, strict=True):
+        products = torch.cat([(p * p.grad).abs().flatten() for p in layer.parameters()])
+        assert float(row["importance"]) == pytest.approx(products.mean().item(), rel=1e-3)
+
+
+def test_a_schedule_by_the_importance_of_layers(data, cut, tmp_path):
+    words = ("gradual", data, "--schedule", "auto:4-2", "--save-dir", tmp_path / "auto")
+    shown = selfteach(*words, "--stage-updates", 1, "--init", cut / "4.pt", check=False)
+    assert "stage 1 of" in shown.stdout  # it has weighed the layers; fairseq-train lacks its task

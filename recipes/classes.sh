@@ -1,0 +1,25 @@
+# A classifier of 6 layers: a BERT, MODEL=, fine-tuned, or a small encoder from scratch.
+kind=classes source=input0 target=label
+longest_text=${LONGEST:-512}  # pieces of a text, or of both of a pair
+epochs=${EPOCHS:-10} batch=16
+checkpoint=checkpoint_best.pt generation=()
+if [[ ${MODEL:-} ]]; then
+    if [[ ! -e $MODEL ]]; then fail "MODEL=$MODEL: no such folder or zip"; fi
+    bert=$(realpath "$MODEL")
+    layers=${LAYERS:-$(python "$recipes/bert_layers.py" "$bert")} students=$((layers / 2))
+    model=(--arch roberta_selfteach)  # its sizes are in the imported model.flags
+    rate=${LR:-2e-5}
+else
+    layers=4 students=2 types=4000
+    model=(
+        --arch roberta_selfteach --encoder-embed-dim 128 --encoder-ffn-embed-dim 256
+        --encoder-attention-heads 4 --max-positions "$longest_text"
+    )
+    rate=${LR:-1e-3}
+fi
+training=(
+    --dropout 0.1 --attention-dropout 0.1 --pooler-dropout 0.1
+    --optimizer adam_fused --adam-betas "(0.9, 0.999)" --adam-eps 1e-8 --weight-decay 0.01
+    --clip-norm 1 --lr "$rate" --lr-scheduler polynomial_decay --num-workers 0
+    --best-checkpoint-metric accuracy --maximize-best-checkpoint-metric
+)

@@ -1,0 +1,26 @@
+# What prepare.sh does with labelled texts; sourced by it.
+inputs=(input0)
+if [[ -f $work/text/train.input1 ]]; then inputs+=(input1); fi
+needed=(text)
+if [[ $bert ]]; then
+    stage pretrained "$work/pretrained" "$bert" -- \
+        selfteach import-bert "$bert" -o "$work/pretrained" --force
+    divided=(--bert "$work/pretrained") needed+=(pretrained)
+fi
+# <s>, and a </s> behind each text
+limit=$(( (longest_text - 1 - ${#inputs[@]}) / ${#inputs[@]} ))
+stage subwords "$work/pieces" "${needed[@]}" "$recipes/subwords.py" -- \
+    python "$recipes/subwords.py" "$work/text" "${inputs[@]}" "${divided[@]}" \
+    --cut "${inputs[@]/%/=$limit}" --out "$work/pieces"
+binarised=()
+for input in "${inputs[@]}"; do
+    stage "binarise-$input" "$work/data/$input" subwords -- \
+        fairseq-preprocess --only-source --destdir "$work/data/$input" --srcdict "$work/pieces/dict.txt" \
+        --trainpref "$work/pieces/train.$input" --validpref "$work/pieces/valid.$input" \
+        --testpref "$work/pieces/test.$input"
+    binarised+=("binarise-$input")
+done
+stage binarise "$work/data/label" text "${binarised[@]}" -- \
+    fairseq-preprocess --only-source --destdir "$work/data/label" \
+    --trainpref "$work/text/train.label" --validpref "$work/text/valid.label" \
+    --testpref "$work/text/test.label"
