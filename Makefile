@@ -10,6 +10,8 @@
 #                        10,000 pairs; sizes-wide: with a wider model; hours each, by estimate
 # make study             one setting after the other, on 10,000 pairs: 3 hours, by estimate
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
+# make classify NAME=mine TSV=labels-and-texts MODEL=folder   a BERT, fine-tuned and cut; a GPU; make
+#                        glue-rte, glue-cola GLUE_DIR=folder MODEL=folder   the same on these
 # make summarise NAME=mine SRC=documents TGT=summaries   the same of documents, scored by ROUGE; a GPU
 # make bench         what it costs: time, memory, decoding speed (about half an hour on 2 cores)
 # make test          the tests, and the linter (about 20 minutes on 2 cores)
@@ -28,7 +30,7 @@ SIZES := selfteach plain plain@4x3 plain@4x2 plain@4x1 word-kd@4x2
 AS_SHIPPED := STUDENTS="4x3 4x2 4x1" AVERAGE="0 5" ENGINES="fairseq ctranslate2-int8"
 
 .PHONY: help demo demo-compare compare-scarce compare-multi30k sizes-multi30k sizes-scarce-long \
-        sizes-wide study iwslt14 bitext summarise bench test \
+        sizes-wide study iwslt14 bitext summarise classify bench test \
         test-slow lint clean
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
@@ -83,6 +85,12 @@ bitext: $(VENV)/.ready
 
 summarise: $(VENV)/.ready
 	recipes/run.sh "summarise-$$NAME" $(STAGES)
+
+classify: $(VENV)/.ready
+	recipes/run.sh "classify-$$NAME" $(STAGES) export
+
+glue-%: $(VENV)/.ready
+	recipes/run.sh $@ $(STAGES)
 
 bench: $(VENV)/.ready
 	python -W ignore benchmarks/run.py

@@ -124,7 +124,7 @@ def _of_methods(settings: Settings, depths_are_right: bool) -> Iterator[str]:
             found.append(f"METHOD={system}: write {usage}")
             continue
         try:
-            methods.find(name, settings.family)
+            methods.find(name, settings.family, settings.kind)
             if depths_are_right:
                 runs_of_system(settings, system)
         except ValueError as error:

@@ -6,11 +6,11 @@ checkpoint=checkpoint_best.pt generation=()
 if [[ ${MODEL:-} ]]; then
     if [[ ! -e $MODEL ]]; then fail "MODEL=$MODEL: no such folder or zip"; fi
     bert=$(realpath "$MODEL")
-    layers=${LAYERS:-$(python "$recipes/bert_layers.py" "$bert")} students=$((layers / 2))
+    layers=${LAYERS:-$(python "$recipes/bert_layers.py" "$bert")} students=$((layers / 2)) ship=$((layers / 2))
     model=(--arch roberta_selfteach)  # its sizes are in the imported model.flags
     rate=${LR:-2e-5}
 else
-    layers=4 students=2 types=4000
+    layers=4 students=2 ship=2 types=4000
     model=(
         --arch roberta_selfteach --encoder-embed-dim 128 --encoder-ffn-embed-dim 256
         --encoder-attention-heads 4 --max-positions "$longest_text"

@@ -11,6 +11,7 @@ while IFS="|" read -r run depth; do
 done <<<"$list"
 if [[ ! $name ]]; then fail "no model of SHIP=$ship is cut out: name another depth"; fi
 
+if [[ $kind == classes ]]; then source "$recipes/export-classes.sh"; exit; fi
 record=$name-$ship.ctranslate2-$quantization
 if [[ ! -f $scores/$record.json ]]; then record=$name-$ship; fi  # scored in fairseq alone
 folder=$work/export-$ship

@@ -1,4 +1,5 @@
-"""Methods: files of flags for fairseq-train, in methods/, in study/ or in a corpus' own folder.
+"""Methods: files of flags for fairseq-train, in methods/ (of classifiers in classes/), in study/ or
+in a corpus' own folder.
 
 A line of a file is of flags, or says what else the method asks of the recipes:
 
@@ -58,16 +59,20 @@ def fill_in(flag: str, students: tuple[str, ...], updates: str) -> str:
     return _SHARE.sub(lambda share: str(int(updates) * int(share[1]) // 100), flag)
 
 
-def find(name: str, family: str) -> Method:
+def find(name: str, family: str, kind: str = "translation") -> Method:
     """The method of this name: a corpus' own, the one for all, or a trial of the settings.
+
+    Args:
+        kind: of what is trained; classes have methods of their own
 
     Raises: ValueError if there is none, or its file can't be read.
     """
-    for folder in (family, "methods", "study"):
+    general = ("classes",) if kind == "classes" else ("methods", "study")
+    for folder in (family, *general):
         path = RECIPES / folder / f"{name}.flags"
         if path.is_file():
             return read(path)
-    raise ValueError(f"METHOD={name}: there is no recipes/methods/{name}.flags")
+    raise ValueError(f"METHOD={name}: there is no recipes/{general[0]}/{name}.flags")
 
 
 def read(path: Path) -> Method:

@@ -179,7 +179,7 @@ def systems(settings: Settings) -> tuple[str, ...]:
 def runs_of_system(settings: Settings, system: str) -> list[Run]:
     """Raises: ValueError if it can't be run."""
     name, at, depth = system.partition("@")
-    method = methods.find(name, settings.family)
+    method = methods.find(name, settings.family, settings.kind)
     depths, students = (depth or settings.layers,), settings.students
     if name == methods.GRADUAL:
         depths, students = tuple(depth.split("-")) if at else one_by_one(settings), ()

@@ -5,6 +5,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 list=$(runs --scores name depth system seed costs record engine)
 if [[ ${lenpens:-} ]]; then generation+=(--lenpen "$(IFS=,; echo "${lenpens[*]}")"); fi
 if [[ $metric != bleu ]]; then generation+=(--metric "$metric"); fi
+against=(--references "$work/text/$test_set.$target") options=("${longest[@]}")
+if [[ $kind == classes ]]; then against=() options=(); fi
 if [[ $of_test ]]; then generation+=(--subset "$test_set"); fi
 if [[ $tuned ]]; then
     mkdir -p "$scores" "$work/logs"
@@ -17,7 +19,7 @@ while IFS="|" read -r name depth system seed folders record engine <&3; do
     if [[ $engine == "--engine fairseq" ]]; then engine=; fi  # as before there were others
     stage "score-$record$tuned" "$scores/$record.json" "truncate-$name-$depth" -- \
         selfteach score "$work/$name-$depth.pt" "$work/data" "${generation[@]}" $engine \
-        --references "$work/text/$test_set.$target" -o "$scores/$record.json" --force \
+        "${against[@]}" -o "$scores/$record.json" --force \
         --about "system=$system" "seed=$seed" "corpus=$corpus" --cost "${costs[@]}" \
-        -- "${longest[@]}"
+        -- "${options[@]}"
 done 3<<<"$list"

@@ -17,6 +17,7 @@ class Settings(NamedTuple):
 
     corpus: str
     family: str  # of iwslt14-de: iwslt14
+    kind: str  # translation, or classes
     work: str
     types: str
     normalization: str

@@ -22,24 +22,29 @@ keep=(--no-epoch-checkpoints)
 if [[ $average != 0 ]]; then keep=(--keep-last-epochs "${average#0 }"); fi
 if [[ ${KEEP_EVERY:-} ]]; then keep+=(--save-interval-updates "$KEEP_EVERY"); fi
 
+task=(--source-lang "$source" --target-lang "$target")
+if [[ $kind == classes ]]; then source "$recipes/train-classes.sh"; fi
+
 list=$(runs name system seed teacher data needs schedule encoder decoder budget flags)
 while IFS="|" read -r name system seed teacher data needs schedule encoder decoder budget words <&3
 do
     if [[ $teacher ]] && (( ${NNODES:-1} == 1 )); then
         "$recipes/distil.sh" "$corpus" METHOD="$system" SEEDS="$seed" REFINE=
     fi
+    depth=(--encoder-layers "$encoder" --decoder-layers "$decoder") start=()
+    if [[ $kind == classes ]]; then of_classes "$encoder" "$schedule"; fi
     if [[ $schedule ]]; then
         trainer=(selfteach gradual "$work/data" --save-dir "$work/$name" --schedule "$schedule"
-            $budget ${later:+--later "$later"} -- --distributed-world-size "${workers[1]}")
+            $budget "${start[@]}" ${later:+--later "$later"} -- --distributed-world-size "${workers[1]}")
     else
         trainer=("${launch[@]}" fairseq-train "$work/$data" --save-dir "$work/$name"
             --user-dir "$root/selfteach_fairseq" "${workers[@]}"
-            --encoder-layers "$encoder" --decoder-layers "$decoder" $budget)
+            "${depth[@]}" "${start[@]}" $budget)
     fi
     read -ra flags <<<"$words"
     "${train[@]}" "train-$name" "$work/$name" $needs -- \
         python "$recipes/measure.py" "$work/$name/cost.json" -- "${trainer[@]}" \
-        --source-lang "$source" --target-lang "$target" "${model[@]}" "${training[@]}" \
+        "${task[@]}" "${model[@]}" "${training[@]}" \
         "${flags[@]//"{teacher}"/"$work/$teacher.pt"}" --seed "$seed" "${numbers[@]}" \
         --required-batch-size-multiple 1 "${keep[@]}" \
         --no-progress-bar --log-format simple --log-interval 100

@@ -1,0 +1,24 @@
+# What train.sh does differently for labelled texts; sourced by it.
+sentences=$(wc -l <"$work/text/train.label")
+classes=$(sort -u "$work/text/train.label" | wc -l)
+total=$(( epochs * ((sentences + batch - 1) / batch) ))
+task=(--task sentence_prediction --num-classes "$classes" --init-token 0 --batch-size "$batch")
+training+=(--total-num-update "$total" --warmup-updates $((total * 6 / 100)))
+if [[ $bert ]]; then
+    sizes=$(sed "s/--encoder-layers [0-9]*//" "$work/pretrained/model.flags")
+    model+=($sizes)
+fi
+
+# of_classes LAYERS SCHEDULE: what a training of so many layers starts from, and how long it takes.
+of_classes() {
+    local pretrained=$work/pretrained-$1.pt steps=${2//[^,]}
+    depth=(--encoder-layers "$1") start=()
+    budget="--max-update $total"
+    if [[ $2 ]]; then budget="--stage-updates $((total / ${#steps}))"; fi
+    if [[ ! $bert ]]; then return; fi
+    stage "pretrained-$1" "$pretrained" pretrained -- \
+        selfteach truncate "$work/pretrained/model.pt" --layers "$1" -o "$pretrained" --force
+    needs+=" pretrained-$1"
+    start=(--finetune-from-model "$pretrained")
+    if [[ $2 ]]; then start=(--init "$pretrained"); fi
+}
