@@ -24,9 +24,10 @@ def packed(file: Path | io.BytesIO, depth: int = 2) -> bytes | None:
         for name in archive.namelist():
             if name.split("/")[-1] == CONFIG and b"num_hidden_layers" in archive.read(name):
                 return archive.read(name)
-            if name.endswith(".zip") and depth > 1:
-                if found := packed(io.BytesIO(archive.read(name)), depth - 1):
-                    return found
+            if not name.endswith(".zip") or depth == 1:
+                continue
+            if found := packed(io.BytesIO(archive.read(name)), depth - 1):
+                return found
     return None
 
 
@@ -34,4 +35,6 @@ if __name__ == "__main__":
     try:
         print(int(json.loads(config(Path(sys.argv[1])) or b"{}")["num_hidden_layers"]))
     except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile):
-        raise SystemExit(f"bert_layers.py: error: {sys.argv[1]}: no config.json of a BERT") from None
+        raise SystemExit(
+            f"bert_layers.py: error: {sys.argv[1]}: no config.json of a BERT"
+        ) from None

@@ -13,15 +13,8 @@ from . import requirements  # noqa: F401
 
 # isort: split
 from . import patches
-from .criterions import (  # noqa: F401
-    intra_distillation,
-    r3f,
-    r_drop,
-    selfteach,
-    sentence_prediction,
-    sentence_prediction_distillation,
-    word_level,
-)
+from .classes import distillation, sentence_prediction  # noqa: F401
+from .criterions import intra_distillation, r3f, r_drop, selfteach, word_level  # noqa: F401
 from .models import architectures  # noqa: F401
 from .optim import adam_fused  # noqa: F401
 from .tasks import translation  # noqa: F401

@@ -1,8 +1,8 @@
 """`selfteach average`: average checkpoints of one run."""
 
+from ..arguments import Commands, add_output
 from ..checkpoints.average import average
 from ..files import check_output
-from .arguments import Commands, add_output
 
 
 def add(commands: Commands) -> None:

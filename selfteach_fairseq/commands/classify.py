@@ -5,11 +5,11 @@ import sys
 
 import torch
 
-from ..classify import TextClassifier
+from ..arguments import Commands, positive, threads_within
+from ..classes.text import TextClassifier
 from ..export.translate import stream
 from ..programs.process import die_at_once
 from ..progress import lines_bar
-from .arguments import Commands, positive, threads_within
 
 
 def add(commands: Commands) -> None:

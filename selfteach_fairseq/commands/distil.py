@@ -1,7 +1,7 @@
 """`selfteach distil`: the training text as a teacher translates it."""
 
 from .. import distil
-from .arguments import Commands, positive
+from ..arguments import Commands, positive
 
 
 def add(commands: Commands) -> None:

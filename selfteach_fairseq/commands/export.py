@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from ..arguments import Commands
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.data import dictionaries, languages
 from ..evaluation import records
@@ -13,7 +14,6 @@ from ..export.quantization import QUANTIZATIONS
 from ..export.search import counterparts
 from ..layers import SIDES, Layers
 from ..programs.generate import Limit, Search
-from .arguments import Commands
 
 
 def add(commands: Commands) -> None:

@@ -3,12 +3,12 @@
 import shlex
 import subprocess
 
-from ..evaluation.classification import is_classified
+from ..arguments import Commands, positive
+from ..classes.classifier import is_classified
 from ..gradual.gradual import Gradual
 from ..gradual.schedule import parse_schedule
 from ..gradual.stage import stages_of
 from ..importance import run as importance_run
-from .arguments import Commands, positive
 
 _PATIENCE = 5
 

@@ -3,8 +3,8 @@
 import shlex
 from pathlib import Path
 
+from ..arguments import Commands
 from ..bert.importing import import_bert
-from .arguments import Commands
 
 
 def add(commands: Commands) -> None:

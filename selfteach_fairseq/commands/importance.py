@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 
 from .. import pictures
+from ..arguments import Commands, positive
 from ..errors import one_line
 from ..files import write_json
 from ..importance import pictures as importance_pictures
 from ..importance import run as importance_run
 from ..importance.importance import ALL
-from .arguments import Commands, positive
 
 _TABLE, _ZEROING = "importance.tsv", "zeroing.json"
 

@@ -4,9 +4,9 @@ import argparse
 import math
 from pathlib import Path
 
+from ..arguments import Commands, positive
 from ..evaluation import choice, records, tables
 from ..report import results
-from .arguments import Commands, positive
 
 
 def add(commands: Commands) -> None:

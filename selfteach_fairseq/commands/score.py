@@ -2,11 +2,11 @@
 
 import argparse
 
+from ..arguments import Commands, add_output, positive, threads_within
 from ..evaluation import quality, records, score, tables
 from ..evaluation.engines import ENGINES
 from ..export.quantization import QUANTIZATIONS
 from ..files import check_output
-from .arguments import Commands, add_output, positive, threads_within
 
 
 def add(commands: Commands) -> None:

@@ -1,10 +1,10 @@
 """`selfteach significance`: whether differences between score records are more than chance."""
 
+from ..arguments import Commands
 from ..evaluation import significance
 from ..evaluation.quality import METRICS
 from ..evaluation.tables import markdown
 from ..files import write_table
-from .arguments import Commands
 
 
 def add(commands: Commands) -> None:

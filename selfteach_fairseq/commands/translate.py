@@ -3,10 +3,10 @@
 import os
 import sys
 
+from ..arguments import Commands, number, positive, threads_within
 from ..export.translate import Translator, stream
 from ..programs.process import die_at_once
 from ..progress import lines_bar
-from .arguments import Commands, number, positive, threads_within
 
 
 def add(commands: Commands) -> None:

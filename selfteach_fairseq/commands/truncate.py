@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from ..arguments import Commands, add_output
 from ..checkpoints.checkpoint import Checkpoint
 from ..files import check_output
 from ..layers import Choice, Layers
-from .arguments import Commands, add_output
 
 
 def add(commands: Commands) -> None:

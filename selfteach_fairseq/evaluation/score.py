@@ -14,12 +14,13 @@ import torch
 from .. import __version__
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.data import dictionaries, has_targets, lacks_targets, languages
+from ..classes import classifier
 from ..errors import CheckpointError, TextError
 from ..files import lines_of
 from ..layers import SIDES
 from ..models.roberta import ROBERTA
 from ..programs.generate import Hypothesis, Search, check_options
-from . import classification, quality
+from . import quality
 from .engines import Task, of_ctranslate2, of_fairseq
 from .likelihood import bits
 from .records import Record
@@ -135,7 +136,7 @@ def _classified(model, path, data, subset, batch_size, repeat, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
-        fields, labels = classification.score(model, data, subset, batch_size, repeat)
+        fields, labels = classifier.score(model, data, subset, batch_size, repeat)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     finally:

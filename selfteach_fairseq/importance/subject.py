@@ -10,8 +10,8 @@ from torch import nn
 
 from ..checkpoints import data
 from ..checkpoints.checkpoint import Checkpoint
+from ..classes.classifier import Classifier
 from ..errors import DataError
-from ..evaluation.classification import Classifier
 
 Batch = dict[str, Any]
 

@@ -13,7 +13,7 @@ from classifiers import LABELS, make_labelled_text, preprocess, train, train_com
 from conftest import ENVIRONMENT, fairseq, python, run, selfteach
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
-from selfteach_fairseq.evaluation.classification import Classifier
+from selfteach_fairseq.classes.classifier import Classifier
 from selfteach_fairseq.layers import parse_students
 
 HEAD = "sentence_classification_head"

@@ -12,10 +12,10 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from ..checkpoints.checkpoint import Checkpoint
+from ..criterions.teacher import Teacher
 from ..errors import CheckpointError
 from ..models.roberta import ROBERTA
-from .classes import cross_entropy, kl
-from .teacher import Teacher
+from .criterion import cross_entropy, kl
 
 
 class ClassTeacher(Teacher):

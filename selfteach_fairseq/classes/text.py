@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .bert.tokenizer import FILE, Tokenizer
-from .checkpoints.checkpoint import Checkpoint
-from .errors import CheckpointError, DataError
-from .evaluation.classification import Classifier
-from .export import subwords
+from ..bert.tokenizer import FILE, Tokenizer
+from ..checkpoints.checkpoint import Checkpoint
+from ..errors import CheckpointError, DataError
+from ..export import subwords
+from .classifier import Classifier
 
 MODEL, SENTENCEPIECE = "model.pt", "spm.model"
 _BATCH = 64  # sentences

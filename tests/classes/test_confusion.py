@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from selfteach_fairseq.confusion import confusion, scores
+from selfteach_fairseq.classes.confusion import confusion, scores
 
 
 @pytest.mark.parametrize("classes", [2, 3, 19])

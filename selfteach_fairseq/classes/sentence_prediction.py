@@ -14,12 +14,12 @@ from fairseq.tasks import FairseqTask
 from omegaconf import DictConfig
 from torch import Tensor
 
+from ..criterions.checks import check_layerdrop, check_teacher, check_teaching
+from ..criterions.teaching import TeachingConfig, WithTeaching
 from ..layers import Layers, students_within
 from ..models.roberta import RobertaSelfteachModel
-from .checks import check_layerdrop, check_teacher, check_teaching
-from .class_teacher import ClassTeacher
-from .classes import ClassesConfig, ClassesCriterion, cross_entropy, divergence
-from .teaching import TeachingConfig, WithTeaching
+from .criterion import ClassesConfig, ClassesCriterion, cross_entropy, divergence
+from .teacher import ClassTeacher
 
 _Head: Any = ChoiceEnum(["shared", "own"])
 

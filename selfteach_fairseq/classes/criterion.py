@@ -19,10 +19,10 @@ from omegaconf import II, DictConfig
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..confusion import confusion, scores
+from ..criterions.teacher import TeacherOptions
+from ..criterions.terms import Objective
 from ..models.config import of_model
-from .teacher import TeacherOptions
-from .terms import Objective
+from .confusion import confusion, scores
 
 
 @dataclass

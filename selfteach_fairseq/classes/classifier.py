@@ -14,10 +14,10 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..confusion import confusion, scores
-from ..criterions.classes import labels_of
 from ..errors import CheckpointError, DataError, one_line
 from ..models.roberta import ROBERTA
+from .confusion import confusion, scores
+from .criterion import labels_of
 
 _TASK = "sentence_prediction"
 

@@ -8,8 +8,8 @@ from fairseq.tasks import FairseqTask
 from omegaconf import DictConfig
 from torch import Tensor
 
-from .class_teacher import ClassTeacher
-from .classes import ClassesConfig, ClassesCriterion
+from .criterion import ClassesConfig, ClassesCriterion
+from .teacher import ClassTeacher
 
 
 @dataclass

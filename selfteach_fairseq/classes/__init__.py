@@ -1,0 +1,1 @@
+"""Classifiers: their criteria, their scores, labels for text."""
