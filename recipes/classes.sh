@@ -21,5 +21,4 @@ training=(
     --dropout 0.1 --attention-dropout 0.1 --pooler-dropout 0.1
     --optimizer adam_fused --adam-betas "(0.9, 0.999)" --adam-eps 1e-8 --weight-decay 0.01
     --clip-norm 1 --lr "$rate" --lr-scheduler polynomial_decay --num-workers 0
-    --best-checkpoint-metric accuracy --maximize-best-checkpoint-metric
 )

@@ -1,9 +1,14 @@
 # What prepare.sh does with labelled texts; sourced by it.
 inputs=(input0)
 if [[ -f $work/text/train.input1 ]]; then inputs+=(input1); fi
-needed=(text)
+needed=(text) read_files=()
 if [[ $bert ]]; then
-    stage pretrained "$work/pretrained" "$bert" -- \
+    files=("$bert")
+    if [[ -d $bert ]]; then files=("$bert"/*.json "$bert"/*.txt "$bert"/*.safetensors "$bert"/*.bin); fi
+    for file in "${files[@]}"; do
+        if [[ -f $file ]]; then read_files+=("$file"); fi
+    done
+    stage pretrained "$work/pretrained" "${read_files[@]}" -- \
         selfteach import-bert "$bert" -o "$work/pretrained" --force
     divided=(--bert "$work/pretrained") needed+=(pretrained)
 fi

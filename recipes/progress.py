@@ -12,7 +12,8 @@ from depths import layers_of_metric
 TRAINING = re.compile(r"train_inner \| epoch (\d+).* loss=([\d.]+).*num_updates=(\d+).*wall=(\d+)")
 VALIDATION = re.compile(r"valid \| epoch (\d+) .* num_updates (\d+)")
 FIGURES = re.compile(r"(nll_loss|kl|student_\w+?_nll_loss) ([\d.]+)")
-NAMES = {"nll_loss": "full", "kl": "KL"}  # of students: their layers
+ACCURACIES = re.compile(r"(accuracy|student_\w+?_accuracy) ([\d.]+)")  # of classifiers
+NAMES = {"nll_loss": "full", "kl": "KL", "accuracy": "full"}  # of students: their layers
 # What fairseq's tools and sentencepiece say to themselves.
 CHATTER = re.compile(r"^(\d{4}-\d\d-\d\d |INFO:|DEBUG:|\s|\S+\.cc\(\d+\) LOG|\)?$)")
 
@@ -24,14 +25,20 @@ def line_for_people(line):
         minutes = f"{int(seconds) // 60}:{int(seconds) % 60:02}"
         return f"   epoch {int(epoch)}, update {updates}: loss {loss}, {minutes} min"
     if match := VALIDATION.search(line):
+        accuracies = ACCURACIES.findall(line)
         figures = (
-            f"{NAMES.get(name) or f'student {layers_of_metric(name)}'} {value}"
-            for name, value in FIGURES.findall(line)
+            f"{NAMES.get(name) or f'student {_layers(name)}'} {value}"
+            for name, value in accuracies or FIGURES.findall(line)
         )
-        return f"   validation after epoch {int(match[1])}, bits per token: {', '.join(figures)}"
+        unit = "accuracy" if accuracies else "bits per token"
+        return f"   validation after epoch {int(match[1])}, {unit}: {', '.join(figures)}"
     if CHATTER.search(line):
         return None
     return "   " + line.rstrip()
+
+
+def _layers(name):
+    return layers_of_metric(name.replace("accuracy", "nll_loss"))
 
 
 def main(log):

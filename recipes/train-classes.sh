@@ -12,13 +12,13 @@ fi
 # of_classes LAYERS SCHEDULE: what a training of so many layers starts from, and how long it takes.
 of_classes() {
     local pretrained=$work/pretrained-$1.pt steps=${2//[^,]}
-    depth=(--encoder-layers "$1") start=()
+    depth=(--encoder-layers "$1")
+    start=(--best-checkpoint-metric accuracy --maximize-best-checkpoint-metric)
     budget="--max-update $total"
-    if [[ $2 ]]; then budget="--stage-updates $((total / ${#steps}))"; fi
+    if [[ $2 ]]; then budget="--stage-updates $((total / ${#steps}))" start=(); fi
     if [[ ! $bert ]]; then return; fi
     stage "pretrained-$1" "$pretrained" pretrained -- \
         selfteach truncate "$work/pretrained/model.pt" --layers "$1" -o "$pretrained" --force
     needs+=" pretrained-$1"
-    start=(--finetune-from-model "$pretrained")
-    if [[ $2 ]]; then start=(--init "$pretrained"); fi
+    if [[ $2 ]]; then start=(--init "$pretrained"); else start+=(--finetune-from-model "$pretrained"); fi
 }

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ..export.quantization import QUANTIZATIONS
 from ..files import lines_of, read_json, whole, write_table
 from ..layers import SIDES, Layers
+from ..programs.logs import LOSS
 from . import rouge
 
 Record = dict[str, Any]  # what `selfteach score` writes
@@ -30,12 +31,15 @@ class Kind(NamedTuple):
     name: str  # and what tables call it
     numbers: tuple[str, ...]  # fields that every such record has
     text: tuple[str, ...]
+    figure: str  # that of validation whose course through training is drawn
+    figure_name: str
 
 
 TRANSLATIONS = Kind(
-    "bleu", "BLEU", ("bleu", "bleu_lc", "chrf", "decoder_layers"), ("bleu_signature",)
+    *("bleu", "BLEU", ("bleu", "bleu_lc", "chrf", "decoder_layers"), ("bleu_signature",)),
+    *(LOSS, "loss (bits per target token)"),
 )
-CLASSES = Kind("accuracy", "accuracy", ("accuracy", "f1"), ())
+CLASSES = Kind("accuracy", "accuracy", ("accuracy", "f1"), (), "accuracy", "accuracy (percent)")
 
 
 KINDS = (TRANSLATIONS, CLASSES)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..gradual.state import STATE, read_state, stage_folder
-from ..programs.logs import FULL, Curves, read
+from ..programs.logs import FULL, LOSS, Curves, read
 
 _NAME = re.compile(r"train-(.+)-seed(\w+)")
 
@@ -18,8 +18,11 @@ class Run(NamedTuple):
     curves: Curves
 
 
-def runs(folder: Path | str) -> list[Run]:
+def runs(folder: Path | str, figure: str = LOSS) -> list[Run]:
     """The trainings with validation losses in a folder of results, from logs/train-*.log.
+
+    Args:
+        figure: of validation, as fairseq's log calls the full model's
 
     For a gradual schedule it reads the stages' own logs, in the folder named like the log.
 
@@ -34,13 +37,13 @@ def runs(folder: Path | str) -> list[Run]:
         schedules = [parent / path.stem.removeprefix("train-") for parent in beside]
         schedule = next((one for one in schedules if (one / STATE).is_file()), None)
         if path.is_file() and system.isprintable():
-            curves = _of_schedule(schedule) if schedule else read(path)
+            curves = _of_schedule(schedule, figure) if schedule else read(path, figure)
             if curves:
                 found.append(Run(system, seed, curves))
     return found
 
 
-def _of_schedule(folder):
+def _of_schedule(folder, figure):
     """Like read(), for a gradual schedule: each depth as a student and then as the full model.
 
     Updates are counted through all stages. "full" is the depth that the schedule starts with.
@@ -49,7 +52,7 @@ def _of_schedule(folder):
     for number, stage in enumerate(read_state(folder / STATE)["stages"], start=1):
         first = first or stage["full"]
         log = stage_folder(folder, number, stage["full"]) / "train.log"
-        for model, points in (read(log) if log.is_file() else {}).items():
+        for model, points in (read(log, figure) if log.is_file() else {}).items():
             depth = stage["full"] if model == FULL else model
             name = FULL if depth == first else depth
             curves.setdefault(name, []).extend((before + u, bits) for u, bits in points)

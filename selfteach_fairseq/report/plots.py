@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import pictures
 from ..evaluation.groups import grouped
-from ..evaluation.records import FAIRSEQ, Record, kind_of, layers_of
+from ..evaluation.records import FAIRSEQ, TRANSLATIONS, Kind, Record, kind_of, layers_of
 from ..layers import Layers
 from ..programs.logs import FULL
 from .curves import Run
@@ -172,8 +172,12 @@ def _samples(axes, kinds):
     ]
 
 
-def training(runs: list[Run], style: Styles) -> "Figure":
-    """Validation loss against updates: one line for each model, full or student, and seed."""
+def training(runs: list[Run], style: Styles, kind: Kind = TRANSLATIONS) -> "Figure":
+    """A figure of validation against updates: one line for each model, full or student, and seed.
+
+    Args:
+        kind: of the records, which says whose course it is
+    """
     figure, axes = pictures.new(width=7, height=4.4)
     named: set[str] = set()
     for run in runs:
@@ -189,7 +193,7 @@ def training(runs: list[Run], style: Styles) -> "Figure":
                     label=None if name in named else name,
                 )
                 named.add(name)
-    axes.set(xlabel="updates", ylabel="validation loss (bits per target token)")
+    axes.set(xlabel="updates", ylabel=f"validation {kind.figure_name}")
     columns = max(1, min(3, _LEGEND_WIDTH // (6 + max(map(len, named), default=0))))
     figure.legend(loc="outside lower center", ncols=columns, frameon=False)
     figure.set_figheight(3.8 + 0.25 * (len(named) / columns))

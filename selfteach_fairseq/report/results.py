@@ -88,7 +88,8 @@ def write_page(folder: Path | str, records: list[Record], choice: Choice | None 
     Raises: ValueError without matplotlib; OSError, with one line, if a file can't be written.
     """
     folder = Path(folder)
-    runs = curves.runs(folder)
+    kind = score_records.kind_of(records[0])
+    runs = curves.runs(folder, kind.figure)
     systems = [*(record["system"] for record in records), *(run.system for run in runs)]
     style = plots.styles(systems)
     (folder / "pictures").mkdir(exist_ok=True)
@@ -104,7 +105,7 @@ def write_page(folder: Path | str, records: list[Record], choice: Choice | None 
         cost=cost,
         choice=choice,
         dominated=DOMINATED,
-        training=[_training(folder, runs, style)] if runs else [],
+        training=[_training(folder, runs, style, kind)] if runs else [],
         importance=_importance(folder),
         facts=_facts(records),
     )
@@ -165,17 +166,17 @@ def _scores(folder, records, style, quality, cost, choice):
     ]
 
 
-def _training(folder, runs, style):
+def _training(folder, runs, style, kind):
     last = [
         f"{run.system} {model} {points[-1][1]:.2f}"
         for run in runs
         for model, points in run.curves.items()
     ]
     return _drawn(
-        plots.training(runs, style),
+        plots.training(runs, style, kind),
         folder / "pictures/training.svg",
-        "Validation loss against updates; at the end " + ", ".join(last),
-        "Validation loss per subword, not smoothed, of full models (solid lines) and their "
+        f"Validation {kind.figure_name} against updates; at the end " + ", ".join(last),
+        f"Validation {kind.figure_name}, not smoothed, of full models (solid lines) and their "
         "students (broken lines); one line for each seed.",
     )
 

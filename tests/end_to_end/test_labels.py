@@ -13,7 +13,7 @@ from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 SETTINGS = """
 epochs=2 needs_gpu= longest_text=12 ship=1
 if [[ $bert ]]; then students="2 1"; else
-    types=44 layers=3 students="1" model=(--arch roberta_selfteach --encoder-embed-dim 16)
+    types=28 layers=3 students="1" model=(--arch roberta_selfteach --encoder-embed-dim 16)
     model+=(--encoder-ffn-embed-dim 24 --encoder-attention-heads 2 --max-positions 12)
 fi
 """
@@ -107,7 +107,7 @@ def test_what_the_recipe_needs(labels, tmp_path):
         ({"TSV": ""}, "say TSV="),
         ({"TSV": "/nowhere"}, "/nowhere: no such file"),
         ({"MODEL": "/nowhere"}, "MODEL=/nowhere: no such folder or zip"),
-        ({"MODEL": str(tmp_path)}, "has no config.json of a BERT"),
+        ({"MODEL": str(tmp_path)}, "no config.json of a BERT"),
         ({"METHOD": "word-kd@1"}, "there is no recipes/classes/word-kd.flags"),
     ):
         assert message in labels(code=1, **given)[0]

@@ -51,6 +51,12 @@ def test_a_training_that_started_anew_has_nothing_of_the_one_before(log):
     assert logs.read(log) == {}
 
 
+def test_students_of_an_encoder_have_one_number(log):
+    log.write_text(validation(200, nll_loss=3, student_2_nll_loss=4, student_2_accuracy=70))
+    assert logs.read(log) == {"full": [(200, 3)], "2": [(200, 4)]}
+    assert logs.read(log, "accuracy") == {"2": [(200, 70)]}
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -64,7 +70,7 @@ def test_a_training_that_started_anew_has_nothing_of_the_one_before(log):
         ),
         validation(200, nll_loss="nan", student_2x2_nll_loss="inf"),
         validation(200, nll_loss="-1", student_2x2_nll_loss="9" * 10_000),
-        validation(200, nll_loss="3,4", student_2_nll_loss=3, student_axb_nll_loss=3),
+        validation(200, nll_loss="3,4", student_2x_nll_loss=3, student_axb_nll_loss=3),
     ],
 )
 def test_a_line_that_is_no_figure_is_passed_over(log, line):
