@@ -21,7 +21,7 @@ def run(tmp_path, *arguments):
 
 
 def test_no_text_stands_in_two_splits(tmp_path):
-    """Also texts that differ in case alone; some that come or go leave the others where they are."""
+    """Also texts that differ in case alone; some that go leave the others where they are."""
     rows = [*ROWS, *((label, text.upper()) for label, text in ROWS)]
     assert run(tmp_path, "--train", write(tmp_path / "t", rows), "--held-out", 40) == 0
     before = read(tmp_path / "out")
