@@ -20,12 +20,12 @@ __all__ = [
 ]
 
 
-def parse_layers(word: str) -> Layers:
+def parse_layers(word: str, encoder_only: bool = False) -> Layers:
     """What a student is made of: its depth, or other layers, such as last3x3 or 0+2x0+2.
 
     Raises: ValueError if it is none.
     """
-    layers = Layers.parse(word)
+    layers = Layers.parse(word, encoder_only)
     if 0 in layers.counts:
         raise ValueError(f"'{word}' has no layers")
     return layers

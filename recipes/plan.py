@@ -120,7 +120,8 @@ class Cut(NamedTuple):
 
     def _checkpoint(self) -> str:
         if self.run.is_schedule:  # has left a model of each depth
-            return f"{self.run.name}/model-{parse_layers(self.depth)}.pt"
+            layers = parse_layers(self.depth, self.run.settings.kind == "classes")
+            return f"{self.run.name}/model-{layers}.pt"
         if self.of_epochs != "0":
             return f"{self.run.name}.average.pt"
         return f"{self.run.name}/{self.run.settings.checkpoint}"
