@@ -1,15 +1,12 @@
 """`selfteach classify`: labels for lines of text."""
 
-import os
 import sys
 
 import torch
 
 from ..arguments import Commands, positive, threads_within
 from ..classes.text import TextClassifier
-from ..export.translate import stream
-from ..programs.process import die_at_once
-from ..progress import lines_bar
+from ..export.translate import check_standard_streams, stream_standard
 
 
 def add(commands: Commands) -> None:
@@ -33,20 +30,10 @@ def add(commands: Commands) -> None:
 
 
 def _run(args):
-    if sys.stdin is None or sys.stdout is None:
-        raise ValueError("standard input or output is closed: leave it open")
+    check_standard_streams()
     torch.set_num_threads(threads_within(args.threads) or torch.get_num_threads())
     classifier = TextClassifier(args.folder, args.probabilities)
-    die_at_once()
-    streams = [file.fileno() for file in (sys.stdin, sys.stdout)]
-    for descriptor in streams:
-        os.set_blocking(descriptor, True)  # or what isn't there yet would look like the end
-    with (
-        open(streams[0], "rb", buffering=0, closefd=False) as source,
-        open(streams[1], "wb", closefd=False) as target,
-        lines_bar("classifying") as bar,
-    ):
-        stream(classifier, source, target, bar.update)
+    stream_standard(classifier, "classifying")
     if classifier.cut:
         longest = f"{classifier.longest:,} tokens"
         print(f"{classifier.cut:,} lines were cut to {longest}", file=sys.stderr)

@@ -4,9 +4,7 @@ import os
 import sys
 
 from ..arguments import Commands, number, positive, threads_within
-from ..export.translate import Translator, stream
-from ..programs.process import die_at_once
-from ..progress import lines_bar
+from ..export.translate import Translator, check_standard_streams, stream_standard
 
 
 def add(commands: Commands) -> None:
@@ -32,8 +30,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(args):
-    if sys.stdin is None or sys.stdout is None:
-        raise ValueError("standard input or output is closed: leave it open")
+    check_standard_streams()
     translator = Translator(
         args.folder,
         beam=args.beam,
@@ -47,16 +44,7 @@ def _run(args):
             "between",
             file=sys.stderr,
         )
-    die_at_once()
-    streams = [file.fileno() for file in (sys.stdin, sys.stdout)]
-    for descriptor in streams:
-        os.set_blocking(descriptor, True)  # or what isn't there yet would look like the end
-    with (
-        open(streams[0], "rb", buffering=0, closefd=False) as source,
-        open(streams[1], "wb", closefd=False) as target,
-        lines_bar("translating") as bar,
-    ):
-        stream(translator, source, target, bar.update)
+    stream_standard(translator, "translating")
 
 
 def _threads(args):

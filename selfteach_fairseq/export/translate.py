@@ -1,5 +1,7 @@
 """Text in, text out, by an exported model: line for line, as it comes."""
 
+import os
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -8,6 +10,8 @@ from typing import Any, BinaryIO, Protocol
 
 from ..errors import DataError, TextError, one_line
 from ..languages import CHINESE, JAPANESE, language_of
+from ..programs.process import die_at_once
+from ..progress import lines_bar
 from . import folder, subwords
 from .sentences import parts
 
@@ -141,6 +145,26 @@ def stream(
         count(len(taken))
         if refused:
             raise refused
+
+
+def check_standard_streams() -> None:
+    """Raises: ValueError if standard input or output is closed."""
+    if sys.stdin is None or sys.stdout is None:
+        raise ValueError("standard input or output is closed: leave it open")
+
+
+def stream_standard(translator: LineByLine, doing: str) -> None:
+    """As stream(), from standard input to standard output, with a bar that says what is done."""
+    die_at_once()
+    streams = [file.fileno() for file in (sys.stdin, sys.stdout)]
+    for descriptor in streams:
+        os.set_blocking(descriptor, True)  # or what isn't there yet would look like the end
+    with (
+        open(streams[0], "rb", buffering=0, closefd=False) as source,
+        open(streams[1], "wb", closefd=False) as target,
+        lines_bar(doing) as bar,
+    ):
+        stream(translator, source, target, bar.update)
 
 
 def _lines(source: BinaryIO) -> Iterator[list[bytes]]:
