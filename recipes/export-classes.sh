@@ -1,21 +1,8 @@
 # What export.sh does with a classifier: a folder that labels text; sourced by it.
 folder=$work/export-$ship
 
-pack() {
-    rm -rf "$folder.new"
-    mkdir -p "$folder.new"
-    cp "$work/$name-$ship.pt" "$folder.new/model.pt"
-    for part in input0 label; do
-        mkdir "$folder.new/$part"
-        cp "$work/data/$part/dict.txt" "$folder.new/$part"
-    done
-    for file in tokenizer.json spm.model; do
-        if [[ -f $work/pieces/$file ]]; then cp "$work/pieces/$file" "$folder.new"; fi
-    done
-    rm -rf "$folder"
-    mv "$folder.new" "$folder"
-}
-stage "export-$name-$ship" "$folder" "truncate-$name-$ship" binarise -- pack
+stage "export-$name-$ship" "$folder" "truncate-$name-$ship" binarise -- \
+    "$recipes/pack.sh" "$work/$name-$ship.pt" "$work/data" "$work/pieces" "$folder"
 
 read -r sentence <"$work/text/test.input0"
 command=$(command -v selfteach)

@@ -1,7 +1,7 @@
 """Labels for raw text, by a classifier in a folder of its own: line for line, as it comes.
 
-The folder has model.pt, input0/dict.txt and label/dict.txt as fairseq has them, so that
-`RobertaModel.from_pretrained(FOLDER, bpe=None)` loads it, and tokenizer.json or spm.model.
+The folder has model.pt, input0/dict.txt and label/dict.txt as fairseq has them, and tokenizer.json
+or spm.model.
 """
 
 from collections.abc import Sequence

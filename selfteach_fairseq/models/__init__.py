@@ -20,7 +20,8 @@ def refusal(architecture: str) -> CheckpointError:
     """Of a checkpoint that is of no family."""
     ours = ", ".join(f"{family.twins}*" for family in FAMILIES)
     stock = ", ".join(name for f in FAMILIES for name in ARCH_MODEL_INV_REGISTRY[f.stock])
+    *others, last = (family.stock for family in FAMILIES)
     return CheckpointError(
         f"is of architecture {architecture}: what can be cut or scored is {ours}, or of fairseq's "
-        f"models {' and '.join(family.stock for family in FAMILIES)}: {stock}"
+        f"models {', '.join(others)} and {last}: {stock}"
     )

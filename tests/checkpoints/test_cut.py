@@ -141,9 +141,10 @@ def test_other_architectures_are_refused(name):
         truncate(state, Layers.first(1, 1))
     # All that can be cut, so that nobody takes transformer_align for one of them.
     allowed = str(error.value).partition(": what can be cut or scored is ")[2]
-    stock = ", ".join(n for m in ("transformer", "bart") for n in ARCH_MODEL_INV_REGISTRY[m])
-    ours = "transformer_selfteach*, bart_selfteach*"
-    assert allowed == f"{ours}, or of fairseq's models transformer and bart: {stock}"
+    models = ("transformer", "bart", "roberta")
+    stock = ", ".join(n for m in models for n in ARCH_MODEL_INV_REGISTRY[m])
+    ours = "transformer_selfteach*, bart_selfteach*, roberta_selfteach*"
+    assert allowed == f"{ours}, or of fairseq's models transformer, bart and roberta: {stock}"
 
 
 def test_settings_that_are_null_were_left_to_the_architecture():

@@ -73,9 +73,10 @@ def test_a_bert_is_fine_tuned_and_cut(labels, tmp_path):
         0 < (Checkpoint.read(work / "plain@1-seed1-1.pt").weights[name] - began).abs().max() < 0.1
     )
     assert {*classify(work / "export-1", "a b\nc\n")} <= {"warm", "cold"}
-    assert "cut to 10 pieces" not in output
+    assert "lines are cut to 10 pieces" in output
+    assert max(len(line.split()) for line in (work / "pieces/train.input0").open()) == 10
     again, _ = labels(*stages, METHOD=methods, **given)
-    assert "== train" not in again  # all is kept
+    assert "train-plain-seed1: finished already, kept" in again and "measure.py" not in again
 
 
 def test_from_scratch_and_pairs(labels, tmp_path):
