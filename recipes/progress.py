@@ -12,7 +12,7 @@ from depths import layers_of_metric
 TRAINING = re.compile(r"train_inner \| epoch (\d+).* loss=([\d.]+).*num_updates=(\d+).*wall=(\d+)")
 VALIDATION = re.compile(r"valid \| epoch (\d+) .* num_updates (\d+)")
 FIGURES = re.compile(r"(nll_loss|kl|student_\w+?_nll_loss) ([\d.]+)")
-ACCURACIES = re.compile(r"(accuracy|student_\w+?_accuracy) ([\d.]+)")  # of classifiers
+ACCURACIES = re.compile(r"(?<!\w)(accuracy|student_\w+?_accuracy) ([\d.]+)")  # of classifiers
 NAMES = {"nll_loss": "full", "kl": "KL", "accuracy": "full"}  # of students: their layers
 # What fairseq's tools and sentencepiece say to themselves.
 CHATTER = re.compile(r"^(\d{4}-\d\d-\d\d |INFO:|DEBUG:|\s|\S+\.cc\(\d+\) LOG|\)?$)")

@@ -25,6 +25,12 @@ import progress
             "num_updates=100, lr=1e-3, wall=61",
             "   epoch 1, update 100: loss 9.5, 1:01 min",
         ),
+        (
+            "2026-11-24 09:00:00 | INFO | valid | epoch 002 | valid on 'valid' subset | loss 3 | "
+            "accuracy 61.2 | nll_loss 3.1 | student_2_accuracy 60 | student_2_nll_loss 3.5 | "
+            "best_accuracy 61.3 | num_updates 12",
+            "   validation after epoch 2, accuracy: full 61.2, student 2 60",
+        ),
         ("2026-11-24 09:00:00 | INFO | fairseq.trainer | begin dry-run", None),
         ("measure.py: error: x\n", "   measure.py: error: x"),
     ],
