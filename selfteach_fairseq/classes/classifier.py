@@ -35,7 +35,7 @@ class Classifier:
 
     def __init__(self, checkpoint: Checkpoint, folder: Path | str) -> None:
         self.checkpoint = checkpoint
-        self.task = _task(checkpoint, folder)
+        self.task = task_of(checkpoint, folder)
         name = self.task.cfg.classification_head_name
         head = checkpoint.weights.get(f"classification_heads.{name}.out_proj.weight")
         if head is None:
@@ -140,8 +140,11 @@ def _batches(sentences: Sequence[Tensor], batch_size: int) -> Iterator[list[int]
         yield order[start : start + batch_size]
 
 
-def _task(checkpoint, folder):
-    """fairseq's task, as the checkpoint was trained, on this folder."""
+def task_of(checkpoint: Checkpoint, folder: Path | str) -> SentencePredictionTask:
+    """fairseq's task, as the checkpoint was trained, on this folder.
+
+    Raises: ValueError if the checkpoint is no classifier, or the folder does not fit it.
+    """
     settings = checkpoint.cfg["task"]
     if checkpoint.family is not ROBERTA or settings["_name"] != _TASK:
         raise CheckpointError(f"is of --task {settings['_name']}, not {_TASK}")
@@ -149,7 +152,6 @@ def _task(checkpoint, folder):
     cfg = {name: value for name, value in settings.items() if name in known}
     # OmegaConf would read a dollar sign in the path as its own.
     task_settings = OmegaConf.create({**cfg, "data": "", "regression_target": False})
-    OmegaConf.set_readonly(task_settings, False)
     task_settings.data = str(folder)
     try:
         task = SentencePredictionTask.setup_task(task_settings)

@@ -7,8 +7,6 @@ import torch
 from sklearn.metrics import f1_score, matthews_corrcoef
 from torch import Tensor
 
-SCORES = ("accuracy", "f1", "mcc")
-
 
 def confusion(targets: Tensor, predictions: Tensor, classes: int) -> Tensor:
     """How many sentences (B,) of each class are said to be of each: (K, K), true by said."""

@@ -15,7 +15,7 @@ from ..errors import CheckpointError
 from ..files import write_table
 from ..progress import Progress
 from .importance import ALL, SIDES, Key, groups, loss_without, numbers, part_importance
-from .subject import subject_of
+from .subject import check_fits, subject_of
 
 BATCHES, MAX_TOKENS = 20, 4096  # by default
 _LEAST = 3  # layers, for a correlation to say anything
@@ -130,6 +130,7 @@ def _in_order(paths, folder):
     found, deep = {}, None
     for path in sorted(paths, key=str):
         checkpoint = Checkpoint.read(path).stock()
+        check_fits(checkpoint, folder)  # before the work
         deep = deep or (checkpoint.layers, path)
         if checkpoint.layers != deep[0]:
             raise CheckpointError(

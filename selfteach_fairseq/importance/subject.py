@@ -10,7 +10,7 @@ from torch import nn
 
 from ..checkpoints import data
 from ..checkpoints.checkpoint import Checkpoint
-from ..classes.classifier import Classifier
+from ..classes.classifier import Classifier, task_of
 from ..errors import DataError
 
 Batch = dict[str, Any]
@@ -26,9 +26,21 @@ class Subject(NamedTuple):
     units_in: Callable[[Batch], int]
 
 
+def check_fits(checkpoint: Checkpoint, folder: Path | str) -> None:
+    """Raises: ValueError if the folder's dictionaries are not the checkpoint's."""
+    if _is_encoder(checkpoint):
+        task_of(checkpoint, folder)
+    else:
+        data.dictionaries(checkpoint, folder, data.languages(checkpoint, folder))
+
+
+def _is_encoder(checkpoint):
+    return checkpoint.layers is not None and checkpoint.layers.decoder is None
+
+
 def subject_of(checkpoint: Checkpoint, folder: Path | str) -> Subject:
     """Raises: ValueError if the folder does not fit the checkpoint, which stock fairseq loads."""
-    if checkpoint.layers is not None and checkpoint.layers.decoder is None:
+    if _is_encoder(checkpoint):
         classifier = Classifier(checkpoint, folder)
         return Subject(
             classifier.model, "sentence", classifier.batches, lambda sample: sample["nsentences"]
