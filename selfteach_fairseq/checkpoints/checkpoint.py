@@ -120,6 +120,11 @@ class Checkpoint:
         return self.cfg["model"]
 
     @property
+    def is_encoder(self) -> bool:
+        """Whether its model is an encoder alone."""
+        return self.layers is not None and self.layers.decoder is None
+
+    @property
     def kept_layers(self) -> Layers | None:
         """Those of the model that it was cut out of; None if these were its first ones."""
         note = self.extra.get("kept_layers")
@@ -152,7 +157,12 @@ class Checkpoint:
 
     def types(self, side: str) -> int:
         """The size of a side's vocabulary."""
-        return (self.family or TRANSFORMER).types(self.weights, side)
+        return self._family.types(self.weights, side)
+
+    @property
+    def _family(self):
+        """Of an unknown one: the Transformer's, which most have been derived from."""
+        return self.family or TRANSFORMER
 
     @property
     def digest(self) -> bytes:
@@ -212,8 +222,7 @@ class Checkpoint:
 
         Raises: ValueError if the task's dictionaries don't fit the model.
         """
-        family = self.family or TRANSFORMER
-        model = build_model(family.given({**self.settings, **settings}), task)
+        model = build_model(self._family.given({**self.settings, **settings}), task)
         model.load_state_dict(self.weights, strict=True)
         return model
 
@@ -225,7 +234,7 @@ class Checkpoint:
         without_files = {f"{side}_embed_path": None for side in ("encoder", "decoder")}
         cfg = {**self.cfg, "model": {**self.settings, **without_files}}
         state = {
-            **(self.family or TRANSFORMER).saved(cfg),
+            **self._family.saved(cfg),
             "model": self.weights,
             "criterion": None,
             "optimizer_history": [self.history],

@@ -30,7 +30,7 @@ def languages(checkpoint: "Checkpoint", data: Path | str) -> tuple[str, str]:
         tokens of its own into the text.
     """
     task = checkpoint.cfg["task"]
-    if checkpoint.layers is not None and checkpoint.layers.decoder is None:
+    if checkpoint.is_encoder:
         raise DataError("the checkpoint is an encoder's, which translates nothing")
     if task["_name"] in _WITH_LANGUAGE_TOKENS:
         raise DataError(

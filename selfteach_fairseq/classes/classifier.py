@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import CheckpointError, DataError, one_line
-from ..models.roberta import ROBERTA
 from .confusion import confusion, scores
 from .criterion import labels_of
 
@@ -146,7 +145,7 @@ def task_of(checkpoint: Checkpoint, folder: Path | str) -> SentencePredictionTas
     Raises: ValueError if the checkpoint is no classifier, or the folder does not fit it.
     """
     settings = checkpoint.cfg["task"]
-    if checkpoint.family is not ROBERTA or settings["_name"] != _TASK:
+    if not checkpoint.is_encoder or settings["_name"] != _TASK:
         raise CheckpointError(f"is of --task {settings['_name']}, not {_TASK}")
     known = SentencePredictionConfig.__dataclass_fields__
     cfg = {name: value for name, value in settings.items() if name in known}

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..criterions.teacher import Teacher
-from ..errors import CheckpointError
-from ..models.roberta import ROBERTA
 from .criterion import cross_entropy, kl
 
 
@@ -42,12 +40,8 @@ class ClassTeacher(Teacher):
         of_text = cross_entropy(logits, targets)
         return (1 - self.weight) * of_text + self.weight * kl(taught, logits, self.temperature)
 
-    def load(self, path: Path | str, task: FairseqTask) -> nn.Module:
-        try:
-            checkpoint = Checkpoint.read(path).stock()
-        except CheckpointError as error:
-            raise ValueError(f"--teacher {error}") from None
-        if checkpoint.family is not ROBERTA:
+    def check(self, checkpoint: Checkpoint, path: Path | str, task: FairseqTask) -> None:
+        if not checkpoint.is_encoder:
             raise ValueError(f"--teacher {path}: is no RoBERTa: name a classifier")
         rows, types = checkpoint.types("encoder"), len(task.source_dictionary)
         if rows != types:
@@ -66,4 +60,3 @@ class ClassTeacher(Teacher):
             raise ValueError(
                 f"--teacher {path}: reads up to {longest} tokens: add --max-positions {longest}"
             )
-        return checkpoint.build(task).eval().requires_grad_(False)

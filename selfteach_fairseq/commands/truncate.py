@@ -58,6 +58,5 @@ def _run(args):
 def _layers(spec, listed, checkpoint):
     """What is asked for: `listed` replaces sides of the whole model."""
     if spec is not None:
-        encoder_only = bool(checkpoint.layers) and checkpoint.layers.decoder is None
-        return Layers.parse(spec, encoder_only)
+        return Layers.parse(spec, checkpoint.is_encoder)
     return checkpoint.layers._replace(**listed) if checkpoint.layers else Layers(**listed)

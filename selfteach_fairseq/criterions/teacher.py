@@ -62,7 +62,7 @@ class Teacher:
             raise ValueError(f"--teacher-weight {self.weight}: choose 0 to 1")
         if self.temperature <= 0:
             raise ValueError(f"--teacher-temperature {self.temperature}: must be above 0")
-        self.model = self.load(cfg.teacher, task)
+        self.model = self._load(cfg.teacher, task)
 
     def beside(self, model: nn.Module) -> nn.Module:
         """The teacher, where the model is and in its precision, once it has moved there."""
@@ -78,13 +78,19 @@ class Teacher:
         features, _ = teacher(**net_input, features_only=True)
         return features, teacher.decoder.output_projection.weight
 
-    def load(self, path: Path | str, task: FairseqTask) -> nn.Module:
+    def _load(self, path, task):
         """The model of a checkpoint, in eval mode and without gradients."""
         try:
             checkpoint = Checkpoint.read(path).stock()
         except CheckpointError as error:
             raise ValueError(f"--teacher {error}") from None
-        if checkpoint.layers is None or checkpoint.layers.decoder is None:
+        self.check(checkpoint, path, task)
+        # Not by the task, whose build_model() would also take it for the one to validate with BLEU.
+        return checkpoint.build(task).eval().requires_grad_(False)
+
+    def check(self, checkpoint: Checkpoint, path: Path | str, task: FairseqTask) -> None:
+        """Raises: ValueError if the model of a checkpoint can't teach this task."""
+        if checkpoint.is_encoder:
             raise ValueError(f"--teacher {path}: has no decoder: name a model that translates")
         settings = checkpoint.settings
         _check_positions(path, settings, task)
@@ -110,8 +116,6 @@ class Teacher:
                         "--merge-src-tgt-embed only if this training is"
                     )
                 )
-        # Not by the task, whose build_model() would also take it for the one to validate with BLEU.
-        return checkpoint.build(task).eval().requires_grad_(False)
 
 
 def _check_positions(path, settings, task):

@@ -18,7 +18,6 @@ from ..classes import classifier
 from ..errors import CheckpointError, TextError
 from ..files import lines_of
 from ..layers import SIDES
-from ..models.roberta import ROBERTA
 from ..programs.generate import Hypothesis, Search, check_options
 from . import quality
 from .engines import Task, of_ctranslate2, of_fairseq
@@ -68,7 +67,7 @@ def score(
     said = check_options(options)
     model = Checkpoint.read(checkpoint).stock()
     assert model.layers is not None  # of a stock model they are known
-    if model.family is ROBERTA:
+    if model.is_encoder:
         _check_classifier(engine, references, said)
         return _classified(model, checkpoint, data, subset, batch_size, repeat, threads)
     source, target = languages(model, data)

@@ -28,19 +28,15 @@ class Subject(NamedTuple):
 
 def check_fits(checkpoint: Checkpoint, folder: Path | str) -> None:
     """Raises: ValueError if the folder's dictionaries are not the checkpoint's."""
-    if _is_encoder(checkpoint):
+    if checkpoint.is_encoder:
         task_of(checkpoint, folder)
     else:
         data.dictionaries(checkpoint, folder, data.languages(checkpoint, folder))
 
 
-def _is_encoder(checkpoint):
-    return checkpoint.layers is not None and checkpoint.layers.decoder is None
-
-
 def subject_of(checkpoint: Checkpoint, folder: Path | str) -> Subject:
     """Raises: ValueError if the folder does not fit the checkpoint, which stock fairseq loads."""
-    if _is_encoder(checkpoint):
+    if checkpoint.is_encoder:
         classifier = Classifier(checkpoint, folder)
         return Subject(
             classifier.model, "sentence", classifier.batches, lambda sample: sample["nsentences"]

@@ -20,14 +20,12 @@ from ..layers import Layers, students_within
 from . import heads
 from .config import STOCK_UPDATE, TransformerSelfteachConfig
 from .family import Family, placeholders
-from .students import cut, make_cheaper, memory
+from .students import WithUpdates, cut, make_cheaper, memory
 
 
 @register_model("roberta_selfteach")
-class RobertaSelfteachModel(RobertaModel):
+class RobertaSelfteachModel(WithUpdates, RobertaModel):
     """fairseq's RoBERTa, with students."""
-
-    num_updates = 0
 
     @staticmethod
     def add_args(parser: ArgumentParser) -> None:
@@ -40,11 +38,6 @@ class RobertaSelfteachModel(RobertaModel):
         if not getattr(args, "stock_update", False):
             make_cheaper(model)
         return model
-
-    def set_num_updates(self, num_updates: int) -> None:
-        """Keeps the update number for the criterion, which fairseq does not tell."""
-        super().set_num_updates(num_updates)
-        self.num_updates = num_updates
 
     @property
     def depth(self) -> Layers:

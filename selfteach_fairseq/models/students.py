@@ -7,6 +7,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+from fairseq.models import BaseFairseqModel
 from fairseq.models.transformer import TransformerConfig, TransformerModelBase
 from torch import Tensor, nn
 
@@ -16,8 +17,8 @@ from .decoding import decode, paths_of
 from .dropout import replace_dropout
 
 
-class WithStudents(TransformerModelBase):
-    """A model whose forward() can also return what some of its layers alone would say."""
+class WithUpdates(BaseFairseqModel):
+    """A model that knows how many updates it has had."""
 
     num_updates = 0
 
@@ -25,6 +26,10 @@ class WithStudents(TransformerModelBase):
         """Keeps the update number for the criterion, which fairseq does not tell."""
         super().set_num_updates(num_updates)
         self.num_updates = num_updates
+
+
+class WithStudents(WithUpdates, TransformerModelBase):
+    """A model whose forward() can also return what some of its layers alone would say."""
 
     @property
     def depth(self) -> Layers:
