@@ -1,0 +1,74 @@
+"""The records in docs/results: whole, free of a machine's paths, and what the docs' tables show."""
+
+import re
+import tarfile
+
+import pytest
+from conftest import ROOT
+
+from selfteach_fairseq.evaluation import records, tables
+from selfteach_fairseq.evaluation.groups import grouped
+from selfteach_fairseq.report.results import record_paths
+
+FOLDERS = sorted(path for path in ROOT.glob("docs/results/*") if path.is_dir())
+PAGE = ROOT / "docs/results.md"
+
+
+def found_in(folder):
+    return [records.read(path) for path in record_paths(folder)]
+
+
+def test_there_are_some():
+    assert FOLDERS
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_report_is_that_of_the_records(folder):
+    assert (folder / "report.md").read_text() == tables.tables(found_in(folder)) + "\n"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_fairseqs_translations_are_packed_beside_them(folder):
+    with tarfile.open(folder / "translations.tar.xz") as archive:
+        packed = {name: archive.extractfile(name).read() for name in archive.getnames()}
+    for path in record_paths(folder):
+        record = records.read(path)
+        if record.get("engine", records.FAIRSEQ) == records.FAIRSEQ:
+            text = packed.pop(records.translations_path(path).name)
+            assert len(text.splitlines()) == record["sentences"]
+    assert not packed
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_they_name_no_folder_of_the_machine_that_made_them(folder):
+    for record in found_in(folder):
+        assert record["checkpoint"].startswith("work/")
+        assert record["references"].startswith("work/")
+
+
+def cells(engines):
+    """What results.md shows of a model: its quality in fairseq, and as int8 in CTranslate2."""
+
+    def mean(engine, name, digits):
+        values = [record[name] for record in engines[engine]]
+        return f"{sum(values) / len(values):.{digits}f}"
+
+    return [
+        mean("fairseq", "bleu", 1),
+        mean("fairseq", "chrfpp", 1),
+        mean("fairseq", "valid_bits", 3),
+        mean("CT2 int8", "bleu", 1),
+    ]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_page_shows_what_they_say(folder):
+    models = {}
+    for model, runs in grouped(found_in(folder)).items():
+        models.setdefault((model.system, model.layers), {})[model.engine] = runs
+    table = PAGE.read_text().split(f"<!-- records: {folder.name} -->\n", 1)[1].split("\n\n", 1)[0]
+    shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    for system, layers, *figures in shown:
+        engines = models[re.sub("[`*]|, cut", "", system), layers]
+        assert [re.sub(r"\*", "", figure) for figure in figures[:4]] == cells(engines)
+    assert shown
