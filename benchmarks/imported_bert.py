@@ -49,9 +49,10 @@ class Imported:
         """Of one text or two: <s>, and a </s> behind each; and which tokens are the second's."""
         numbers, types = [self.dictionary.bos()], [0]
         for number, text in enumerate(texts):
-            pieces = [self.dictionary.index(piece) for piece in self.tokenizer.encode(text)]
-            numbers += [*pieces, self.dictionary.eos()]
-            types += [number] * (len(pieces) + 1)
+            pieces = " ".join(self.tokenizer.encode(text))
+            encoded = self.dictionary.encode_line(pieces, add_if_not_exist=False).tolist()
+            numbers += encoded
+            types += [number] * len(encoded)
         return torch.tensor([numbers]), torch.tensor(types)
 
 

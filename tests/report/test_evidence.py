@@ -33,7 +33,7 @@ def test_fairseqs_translations_are_packed_beside_them(folder):
         packed = {name: archive.extractfile(name).read() for name in archive.getnames()}
     for path in record_paths(folder):
         record = records.read(path)
-        if record.get("engine", records.FAIRSEQ) == records.FAIRSEQ:
+        if records.engine_of(record) == records.FAIRSEQ:
             text = packed.pop(records.translations_path(path).name)
             assert len(text.splitlines()) == record["sentences"]
     assert not packed
