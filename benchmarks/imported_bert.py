@@ -13,12 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from fairseq.models.roberta import RobertaModel
+from fairseq.tasks.sentence_prediction import SentencePredictionConfig, SentencePredictionTask
 from torch.nn.functional import cosine_similarity
 
 from selfteach_fairseq.bert.folder import opened, weights_of
-from selfteach_fairseq.bert.importing import import_bert
+from selfteach_fairseq.bert.importing import DICTIONARY, MODEL, import_bert
 from selfteach_fairseq.bert.tokenizer import Tokenizer
+from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 
 EPS = 1e-12  # BERT's; fairseq's is torch's default
 SCALE = 16
@@ -31,9 +32,10 @@ class Imported:
     def __init__(self, bert, folder):
         import_bert(bert, folder)
         self.tokenizer = Tokenizer(folder)
-        roberta = RobertaModel.from_pretrained(str(folder), bpe=None).eval()
-        self.dictionary = roberta.task.source_dictionary
-        self.ours = roberta.model.encoder.sentence_encoder
+        self.dictionary = SentencePredictionTask.load_dictionary(str(folder / DICTIONARY))
+        task = SentencePredictionTask(SentencePredictionConfig(), self.dictionary, None)
+        model = Checkpoint.read(folder / MODEL).build(task).eval()
+        self.ours = model.encoder.sentence_encoder
         self.exact = copy.deepcopy(self.ours)
         for module in self.exact.modules():
             if isinstance(module, torch.nn.LayerNorm):
