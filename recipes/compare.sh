@@ -16,6 +16,6 @@ list=$(runs --scores name depth | uniq)  # one of all its engines
 records=()
 while IFS="|" read -r name depth; do records+=("$scores/$name-$depth.json"); done <<<"$list"
 tested=$(selfteach significance "${records[@]}" --references "$work/text/$test_set.$target" \
-    --metric "$metric" --csv "$work/compare$of_test.csv")
+    ${metric:+--metric "$metric"} --csv "$work/compare$of_test.csv")
 printf '\n%s\n' "$tested"
 printf '%s\n\n%s\n' "$(<"$work/report$of_test.md")" "$tested" >"$work/compare$of_test.md"

@@ -21,8 +21,9 @@ TEACHER = "plain"  # the method from whose run others learn
 GRADUAL = "gradual"  # the one that trains and cuts through several depths
 SELF_KD = "self-kd"  # the one that is as large as its teacher
 # What compare.sh compares: METHOD=all. Those with @ are trained at the size of each student.
-ALL = ("plain", "plain@", "layerdrop", "word-kd@", "seq-kd@")
+ALL: tuple[str, ...] = ("plain", "plain@", "layerdrop", "word-kd@", "seq-kd@")
 ALL += ("r-drop", "deep-supervision", "selfteach")
+ALL_OF_CLASSES = ("plain", "plain@", "distillation@", "deep-supervision", "selfteach")
 
 _SHARE = re.compile(r"\{(\d+)%\}")
 _CUT, _TEXT = "cut: every other layer", "text: translated by the teacher"

@@ -172,7 +172,7 @@ def systems(settings: Settings) -> tuple[str, ...]:
     depths = dict.fromkeys(map(own_depth, settings.students))
     return tuple(
         system
-        for name in methods.ALL
+        for name in (methods.ALL_OF_CLASSES if settings.kind == "classes" else methods.ALL)
         for system in ([f"{name}{depth}" for depth in depths] if name[-1] == "@" else [name])
     )
 

@@ -4,7 +4,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 list=$(runs --scores name depth system seed costs record engine)
 if [[ ${lenpens:-} ]]; then generation+=(--lenpen "$(IFS=,; echo "${lenpens[*]}")"); fi
-if [[ $metric != bleu ]]; then generation+=(--metric "$metric"); fi
+generation+=(${metric:+--metric "$metric"})
 against=(--references "$work/text/$test_set.$target") options=("${longest[@]}")
 if [[ $kind == classes ]]; then against=() options=(); fi
 if [[ $of_test ]]; then generation+=(--subset "$test_set"); fi

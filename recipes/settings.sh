@@ -14,7 +14,7 @@ fail() { echo "${0##*/}: $*" >&2; exit 1; }
 if [[ ! $family || $corpus == */* || ! -f $recipes/$family/settings.sh ]]; then
     fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de, bitext-NAME, summarise-NAME, classify-NAME or glue-rte"
 fi
-metric=bleu  # of tests of significance and for length penalties
+metric=  # of tests of significance and for length penalties: rouge, else BLEU or accuracy
 kind=translation  # or classes: of labels for texts
 bart= bert= cut_source=  # folders of pretrained models; so many pieces that sources are cut to
 types=10000 normalization=identity seeds="1" methods=selfteach average=0 checkpoint=checkpoint_best.pt needs_gpu=
@@ -43,6 +43,7 @@ within=${WITHIN:-$within}       # the report says which model is the fastest wit
 ship=${SHIP:-$ship}             # the depth that export.sh makes a folder of
 quantization=${QUANTIZATION:-$quantization}  # of its numbers
 lenpens=(${LENPENS:-})          # 0.6 1 1.4: each model's is the best of these on validation text
+if [[ $kind == classes ]]; then lenpens=(); fi  # which search nothing
 test_set=${TEST_SET:-test}      # what is translated: test1, too, where a corpus has it
 of_test=${test_set#test} of_test=${of_test:+-$test_set}  # the end of a report's name
 tuned=${lenpens:+-tuned}$of_test  # that of the stages that score

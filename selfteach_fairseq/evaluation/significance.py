@@ -1,10 +1,10 @@
-"""Whether a system's BLEU, or ROUGE-L, differs from that of a model of its size from scratch.
+"""Whether a system's BLEU, ROUGE-L or accuracy differs from that of a plain model of its size.
 
-sacreBLEU's paired bootstrap (Koehn 2004) compares two lists of translations: it says how often the
-choice of test sentences alone would make such a difference. With several seeds it runs once for
-each seed that both systems have, on the two models of that seed. Joining the seeds into one list
-would count a sentence several times as if it were several sentences, and so find too many
-differences significant; the spread between seeds shows in the differences themselves.
+sacreBLEU's paired bootstrap (Koehn 2004) compares two lists of translations, or of labels: it says
+how often the choice of test sentences alone would make such a difference. With several seeds it
+runs once for each seed that both systems have, on the two models of that seed. Joining the seeds
+into one list would count a sentence several times as if it were several sentences, and so find too
+many differences significant; the spread between seeds shows in the differences themselves.
 """
 
 import logging
@@ -18,8 +18,9 @@ from sacrebleu.significance import PairedTest
 from ..files import lines_of
 from ..layers import Layers
 from . import quality, rouge
+from .accuracy import Accuracy
 from .groups import check_comparable
-from .records import FAIRSEQ, engine_of, layers_of, read, translations
+from .records import CLASSES, FAIRSEQ, engine_of, kind_of, layers_of, read, translations
 from .tables import Row
 
 SIGNIFICANT = 0.05  # p below this
@@ -37,29 +38,28 @@ def compare(
     paths: Sequence[Path | str],
     references: Path | str,
     base: str,
-    metric: str = quality.METRICS[0],
+    metric: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Compare systems with the one trained from scratch at their depth, where there is one.
+    """Compare systems with the plain one trained at their depth, where there is one.
 
-    A system named `base@3` is trained from scratch at depth 3, and `base` at its full depth, that
+    A system named `base@3` is trained at depth 3, and `base` at its full depth, that
     of its deepest record. Both are of one engine.
 
     Args:
         paths: of score records, each with its translations beside it
-        references: file of reference translations, one per line
+        references: file of reference translations, or labels, one per line
         base: name of the plain method
-        metric: of quality.METRICS
+        metric: of quality.METRICS, the first by default; None for classifiers
 
     Returns: a list of rows, dictionaries of numbers and text, one for each system and seed.
     Raises: ValueError if a record has no translations, no two can be compared, their scores have
-        different signatures, or two are of the same model and seed.
+        different signatures, two are of the same model and seed, or classifiers have a metric.
     """
     reference_lines = lines_of(references)
     quality.check_references(reference_lines)
     records = {path: read(path) for path in paths}
     check_comparable([*records.values()])
-    tokenizer = records[paths[0]].get("tokenizer", quality.BEFORE_RECORDED)
-    decides = quality.deciding(metric, tokenizer)
+    decides = _deciding(records[paths[0]], metric)
     runs: dict[_Key, dict[str, Path | str]] = {}
     for path, record in records.items():
         key = _Key(layers_of(record), record["system"], engine_of(record))
@@ -99,16 +99,28 @@ def compare(
     return rows
 
 
+def _deciding(record, metric):
+    if kind_of(record) is not CLASSES:
+        tokenizer = record.get("tokenizer", quality.BEFORE_RECORDED)
+        return quality.deciding(metric or quality.METRICS[0], tokenizer)
+    if metric:
+        raise ValueError(f"--metric {metric}: is for translations, and these are of a classifier")
+    return Accuracy()
+
+
 def _depth_trained(runs, system, base):
-    """The depth at which a system was trained from scratch; None if it was not.
+    """The depth at which a system was trained as a plain model; None if it was not.
 
     Its full model counts whatever engine that was scored in, lest a cut one pass for it.
     """
     name, _, own = system.partition("@")
     if name != base:
         return None
+    encoder_only = all(key.layers.decoder is None for key in runs)
     try:
-        return Layers.parse(own) if own else max(key.layers for key in runs if key.system == system)
+        if own:
+            return Layers.parse(own, encoder_only)
+        return max(key.layers for key in runs if key.system == system)
     except ValueError:
         return None
 

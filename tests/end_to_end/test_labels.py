@@ -87,10 +87,18 @@ def test_a_bert_is_fine_tuned_and_cut(labels, tmp_path, methods):
 
 
 def test_from_scratch_and_pairs(labels, tmp_path):
+    """And compared: tests of accuracy against the plain model of each size."""
     tsv = str(table(tmp_path / "pairs.tsv", pairs=True))
-    output, work = labels(TSV=tsv, METHOD="selfteach plain")
+    given = {"TSV": tsv, "METHOD": "selfteach plain plain@1", "SEEDS": "1"}
+    output, work = labels(**given, script="compare.sh")
     assert (work / "data/input1/train.bin").exists() and (work / "report.html").exists()
-    assert [row["layers"] for row in rows(output)[0]] == ["3", "1", "3", "1"]
+    quality, _, tested = rows(output)
+    assert [row["layers"] for row in quality] == ["3", "1", "3", "1", "1"]
+    assert [(row["system"], row["layers"], row["against"]) for row in tested] == [
+        *(("selfteach", "3", "plain"), ("selfteach", "1", "plain@1")),
+        ("plain", "1", "plain@1"),
+    ]
+    assert (work / "compare.md").read_text().count("| accuracy |") == 2
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ from test_tables import RECORD
 from selfteach_fairseq.cli import main
 
 WORDS = [f"w{i}" for i in range(50)]
+OF_TRANSLATIONS = {"bleu", "bleu_signature", "bleu_lc", "chrf", "decoder_layers"}
+CLASSIFIED = {name: value for name, value in RECORD.items() if name not in OF_TRANSLATIONS}
+CLASSIFIED |= {"accuracy": 70, "f1": 60}
 LINES = [" ".join(random.Random(i).choices(WORDS, k=12)) for i in range(60)]
 
 
@@ -208,3 +211,49 @@ def test_references_with_a_byte_order_mark_and_without_text(tmp_path, scored, ca
     references.write_text("\n" * 60)
     assert run(tmp_path, paths)[0] == 1
     assert "the references are empty" in capsys.readouterr().err
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Writes a classifier's record that has so many of 200 labels wrong; returns its path."""
+    truth = ["a b"[:: 2 - i % 2] for i in range(200)]
+    (tmp_path / "references").write_text("".join(f"{label}\n" for label in truth))
+
+    def labelled(system, layers, wrong, seed="1"):
+        path = tmp_path / f"{system}-{layers}-{seed}.json"
+        record = {**CLASSIFIED, "system": system, "seed": seed, "encoder_layers": layers}
+        path.write_text(json.dumps(record))
+        rng = random.Random(f"{system} {seed}")
+        said = [*truth]
+        for i in rng.sample(range(200), wrong):
+            said[i] = "neither"
+        path.with_suffix(".hyp.txt").write_text("".join(f"{label}\n" for label in said))
+        return str(path)
+
+    return labelled
+
+
+def test_classifiers_by_their_accuracy(tmp_path, labelled, capsys):
+    paths = [
+        *(labelled("plain", 6, 20), labelled("plain", 3, 150), labelled("plain@3", 3, 50)),
+        *(labelled("selfteach", 6, 21), labelled("selfteach", 3, 10)),
+    ]
+    code, rows = run(tmp_path, paths)
+    found = {(row["system"], row["layers"]): row for row in rows}
+    assert code == 0 and {key: row["base"] for key, row in found.items()} == {
+        ("plain", "3"): "plain@3",
+        ("selfteach", "6"): "plain",
+        ("selfteach", "3"): "plain@3",
+    }
+    student, full = found["selfteach", "3"], found["selfteach", "6"]
+    assert (float(student["accuracy"]), float(student["base_accuracy"])) == (95, 75)
+    assert float(student["difference"]) == 20 and float(student["p"]) < 0.01
+    assert float(full["difference"]) == pytest.approx(-0.5) and float(full["p"]) > 0.2
+    printed = capsys.readouterr().out.splitlines()
+    assert "accuracy" in printed[0] and printed[-1].startswith("accuracy: nrefs:1|bs:1000|")
+
+
+def test_classifiers_have_no_other_metric(tmp_path, labelled, capsys):
+    paths = [labelled("plain@3", 3, 50), labelled("selfteach", 3, 10)]
+    assert run(tmp_path, paths, "--metric", "rouge")[0] == 1
+    assert "--metric rouge: is for translations" in capsys.readouterr().err

@@ -207,6 +207,16 @@ def test_all_methods_at_all_sizes(rows):
     assert found[:4] == ["plain", "plain@2", "plain@2x1", "layerdrop"]
 
 
+def test_all_methods_of_classifiers(rows, tmp_path):
+    table = tmp_path / "table.tsv"
+    table.touch()
+    settings = {"corpus": "classify-mine", "TSV": table, "LENPENS": "0.6 1"}
+    assert [row[0] for row in rows("system", METHOD="all", STUDENTS="2 1", **settings)] == [
+        *("plain", "plain@2", "plain@1", "distillation@2", "distillation@1"),
+        *("deep-supervision", "selfteach"),
+    ]
+
+
 def test_students_of_any_layers(rows):
     options = {"METHOD": "selfteach plain", "STUDENTS": "last2x2 0+2x0+2 last9x1 last4"}
     with pytest.raises(settings.SettingsError, match="no student of last9x1 layers"):
