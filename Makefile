@@ -12,6 +12,7 @@
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make classify NAME=mine TSV=labels-and-texts MODEL=folder   a BERT, fine-tuned and cut; a GPU; make
 #                        glue-rte, glue-cola GLUE_DIR=folder MODEL=folder   the same on these
+# make debian-sections   the same on descriptions of Debian's packages: half an hour with a small BERT
 # make summarise NAME=mine SRC=documents TGT=summaries   the same of documents, scored by ROUGE; a GPU
 # make bench         what it costs: time, memory, decoding speed (about half an hour on 2 cores)
 # make test          the tests, and the linter (about 20 minutes on 2 cores)
@@ -91,6 +92,9 @@ classify: $(VENV)/.ready
 
 glue-%: $(VENV)/.ready
 	recipes/run.sh $@ $(STAGES)
+
+debian-%: $(VENV)/.ready
+	recipes/run.sh $@ $(STAGES) export
 
 bench: $(VENV)/.ready
 	python -W ignore benchmarks/run.py

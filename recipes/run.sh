@@ -2,7 +2,7 @@
 # All stages of a corpus, or those that are named: recipes/run.sh CORPUS [STAGE...] [NAME=VALUE...]
 set -euo pipefail
 
-corpus=${1:?name a corpus: demo, iwslt14-de, multi30k-de, bitext-NAME or summarise-NAME}; shift
+corpus=${1:?name a corpus, such as demo: see recipes/README.md}; shift
 stages=() settings=()
 for word in "$@"; do
     case $word in

@@ -12,7 +12,7 @@ variant=${corpus#"$family"} variant=${variant#-}  # of iwslt14-de: de
 fail() { echo "${0##*/}: $*" >&2; exit 1; }
 
 if [[ ! $family || $corpus == */* || ! -f $recipes/$family/settings.sh ]]; then
-    fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de, bitext-NAME, summarise-NAME, classify-NAME or glue-rte"
+    fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de, bitext-NAME, summarise-NAME, classify-NAME, glue-rte or debian-sections"
 fi
 metric=  # of tests of significance and for length penalties: rouge, else BLEU or accuracy
 kind=translation  # or classes: of labels for texts
