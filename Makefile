@@ -90,10 +90,7 @@ summarise: $(VENV)/.ready
 classify: $(VENV)/.ready
 	recipes/run.sh "classify-$$NAME" $(STAGES) export
 
-glue-%: $(VENV)/.ready
-	recipes/run.sh $@ $(STAGES)
-
-debian-%: $(VENV)/.ready
+glue-% debian-%: $(VENV)/.ready
 	recipes/run.sh $@ $(STAGES) export
 
 bench: $(VENV)/.ready

@@ -52,6 +52,8 @@ def faults(settings: Settings, machine: Machine) -> Iterator[str]:
     elif not (wrong or of_methods):
         yield from refinements.faults(settings)
     yield from _of_engines(settings)
+    if settings.kind == "classes":
+        yield from _of_classes(settings)
     if settings.test_set not in TEST_SETS:
         yield f"TEST_SET={settings.test_set}: choose test, or test1 where a corpus has it"
     for name, words in (("LENPENS", settings.lenpens), ("WITHIN", settings.within.split())):
@@ -153,6 +155,16 @@ def _of_engines(settings: Settings) -> Iterator[str]:
     cuts = (settings.layers, *settings.students)
     if settings.ship and settings.ship not in cuts:
         yield f"SHIP={settings.ship}: choose one of {' '.join(cuts)}, which are cut out"
+
+
+def _of_classes(settings: Settings) -> Iterator[str]:
+    for word in (settings.layers, *settings.students):
+        if "x" in word:
+            yield f"'{word}': a classifier has an encoder alone: write {word.partition('x')[0]}"
+    if settings.engines != ("fairseq",):
+        yield f"ENGINES={' '.join(settings.engines)}: classifiers are fairseq's alone"
+    if settings.refine:
+        yield f"REFINE={' '.join(settings.refine)}: is of translation models"
 
 
 def _of_the_environment(machine: Machine) -> Iterator[str]:

@@ -5,6 +5,10 @@ stage "export-$name-$ship" "$folder" "truncate-$name-$ship" binarise -- \
     "$recipes/pack.sh" "$work/$name-$ship.pt" "$work/data" "$work/pieces" "$folder"
 
 read -r sentence <"$work/text/test.input0"
+if [[ -f $work/text/test.input1 ]]; then
+    read -r second <"$work/text/test.input1"
+    sentence+=$'\t'$second
+fi
 command=$(command -v selfteach)
 echo
 echo "${folder#"$root"/} labels text:"

@@ -1,8 +1,12 @@
 # What train.sh does differently for labelled texts; sourced by it.
 sentences=$(wc -l <"$work/text/train.label")
-classes=$(sort -u "$work/text/train.label" | wc -l)
-total=$(( epochs * ((sentences + batch - 1) / batch) ))
+classes=$(LC_ALL=C sort -u "$work/text/train.label" | wc -l)
+of_update=$((batch * workers[1]))  # by all workers
+total=$((epochs * ((sentences + of_update - 1) / of_update)))
 task=(--task sentence_prediction --num-classes "$classes" --init-token 0 --batch-size "$batch")
+if (( workers[1] > 1 )); then
+    task+=(--find-unused-parameters)  # such as the language model's head
+fi
 training+=(--total-num-update "$total" --warmup-updates $((total * 6 / 100)))
 if [[ $bert ]]; then
     sizes=$(sed "s/--encoder-layers [0-9]*//" "$work/pretrained/model.flags")
@@ -15,7 +19,10 @@ of_classes() {
     depth=(--encoder-layers "$1")
     start=(--best-checkpoint-metric accuracy --maximize-best-checkpoint-metric)
     budget="--max-update $total"
-    if [[ $2 ]]; then budget="--stage-updates $((total / ${#steps}))" start=(); fi
+    if [[ $2 ]]; then
+        local updates=$((total / ${#steps}))
+        budget="--stage-updates $updates" start=() words+=" --warmup-updates $((updates * 6 / 100))"
+    fi
     if [[ ! $bert ]]; then return; fi
     stage "pretrained-$1" "$pretrained" pretrained -- \
         selfteach truncate "$work/pretrained/model.pt" --layers "$1" -o "$pretrained" --force

@@ -4,7 +4,8 @@ text_inputs=("$recipes"/corpora/{debian,labelled,text}.py)
 text=(python "$recipes/corpora/debian.py")
 if [[ ${DUMP:-} ]]; then
     if [[ ! -f $DUMP ]]; then fail "DUMP=$DUMP: no such file"; fi
-    text+=(--dump "$(realpath "$DUMP")") text_inputs+=("$DUMP")
+    DUMP=$(realpath "$DUMP")
+    text+=(--dump "$DUMP") text_inputs+=("$DUMP")
 fi
 EPOCHS=${EPOCHS:-4}
 if [[ ${MODEL:-} ]]; then LR=${LR:-2e-4}; fi

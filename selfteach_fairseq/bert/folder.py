@@ -3,7 +3,9 @@
 Nothing in it is run: weights are safetensors, or a pickle by torch's safe loader.
 """
 
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -22,6 +24,7 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt")
 _READ = (CONFIG, *_WEIGHTS, *_TOKENIZERS, "tokenizer_config.json")
 _LARGEST = 2**33  # bytes that a zip may hold
+_DAMAGED = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
 
 
 @contextmanager
@@ -55,7 +58,7 @@ def _unpack(path, folder):
                 raise LimitError(f"{path}: holds more than {_LARGEST:,} bytes: unpack it yourself")
             for member in wanted:
                 archive.extract(member, folder)  # never outside of it
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (*_DAMAGED, NotImplementedError, RuntimeError) as error:
         raise CheckpointError(f"{path}: neither a folder nor a zip ({one_line(error)})") from None
 
 

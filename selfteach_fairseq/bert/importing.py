@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..errors import CheckpointError
+from ..errors import CheckpointError, one_line
 from ..files import whole_folder, write_json
 from . import folder
 from .tokenizer import Tokenizer, in_order, write_dictionary
@@ -64,7 +64,12 @@ def import_bert(source: Path | str, target: Path | str) -> Imported:
         tokenizer = Tokenizer(read)
         weights = _upright(folder.weights_of(read))
         settings = _settings(config)
-        converted, filled = _converted(weights, settings, tokenizer.pieces, source)
+        try:
+            converted, filled = _converted(weights, settings, tokenizer.pieces, source)
+        except (RuntimeError, IndexError, TypeError) as error:  # tensors of other shapes
+            raise CheckpointError(
+                f"{source}: its weights do not fit each other ({one_line(error)})"
+            ) from None
     checkpoint = _checkpoint(converted, settings)
     flags = _flags(settings)
     with whole_folder(target) as out:
@@ -90,7 +95,7 @@ def _upright(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Of fairseq's RoBERTa. Raises: CheckpointError for what that has not."""
     activation = config.get("hidden_act", "gelu")
-    if activation not in _ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         raise CheckpointError(f"its activation is {activation}: fairseq's RoBERTa has none such")
     try:
         return {

@@ -11,6 +11,7 @@ FILE = "tokenizer.json"
 _VOCABULARY = "vocab.txt"
 # fairseq's first four types, and the one that its tasks add last.
 FIRST, LAST = ("[CLS]", "[PAD]", "[SEP]", "[UNK]"), "[MASK]"
+_TAKEN = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")  # by what fairseq calls them
 
 
 class Tokenizer:
@@ -87,3 +88,9 @@ def _check_special(pieces, folder):
     missing = [piece for piece in (*FIRST, LAST) if piece not in pieces]
     if missing:
         raise CheckpointError(f"{folder}: its tokenizer has no {', '.join(missing)}")
+    for piece in pieces:
+        if piece in _TAKEN or piece.split() != [piece]:
+            raise CheckpointError(
+                f"{folder}: its tokenizer has the piece {piece!r}, which fairseq's dictionaries "
+                "can't have"
+            )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import CheckpointError, DataError, one_line
-from .confusion import confusion, scores
+from .confusion import confusion, places, scores
 from .criterion import labels_of
 
 _TASK = "sentence_prediction"
@@ -193,7 +193,8 @@ def score(
         start = time.perf_counter()
         said = classifier.probabilities(sentences, batch_size).argmax(dim=1)
         seconds.append(time.perf_counter() - start)
-    matrix = confusion(torch.tensor(targets), said, len(classifier.labels))
+    place = places(classifier.labels, len(classifier.labels))
+    matrix = confusion(place[torch.tensor(targets)], place[said], len(place))
     fields = {
         **{name: round(value, 2) for name, value in scores(matrix).items()},
         "classes": len(classifier.labels),

@@ -3,9 +3,20 @@
 Shapes: B sentences, K classes.
 """
 
+from collections.abc import Sequence
+
 import torch
 from sklearn.metrics import f1_score, matthews_corrcoef
 from torch import Tensor
+
+
+def places(labels: Sequence[str], classes: int) -> Tensor:
+    """Of each class (K,) its place in the order of the labels' names, as scores() wants them.
+
+    fairseq numbers them by how frequent they are, so that of 0 and 1 either may come second.
+    """
+    order = sorted(range(len(labels)), key=lambda number: labels[number])
+    return torch.tensor([*order, *range(len(labels), classes)]).argsort()
 
 
 def confusion(targets: Tensor, predictions: Tensor, classes: int) -> Tensor:
@@ -16,7 +27,11 @@ def confusion(targets: Tensor, predictions: Tensor, classes: int) -> Tensor:
 
 def scores(matrix: Tensor) -> dict[str, float]:
     """In percent: accuracy; F1, of two classes the second one's, of more their mean (macro); and
-    Matthews' correlation."""
+    Matthews' correlation.
+
+    Args:
+        matrix: see confusion(), of classes in the order of places()
+    """
     counts = matrix.cpu().long()
     true, said = counts.nonzero(as_tuple=True)
     weights = counts[true, said].numpy()

@@ -12,6 +12,7 @@ import torch
 from fairseq.criterions import FairseqCriterion
 from fairseq.criterions.sentence_prediction import SentencePredictionConfig
 from fairseq.data import Dictionary
+from fairseq.distributed.utils import get_data_parallel_world_size
 from fairseq.logging import metrics
 from fairseq.logging.meters import safe_round
 from fairseq.tasks import FairseqTask
@@ -21,8 +22,9 @@ from torch.nn import functional as F
 
 from ..criterions.teacher import TeacherOptions
 from ..criterions.terms import Objective
+from ..models import heads
 from ..models.config import of_model
-from .confusion import confusion, scores
+from .confusion import confusion, places, scores
 
 
 @dataclass
@@ -36,6 +38,8 @@ class ClassesConfig(TeacherOptions):
     num_classes: int = II("task.num_classes")
     mha_reg_scale_factor: Any = of_model("mha_reg_scale_factor")
     ffn_reg_scale_factor: Any = of_model("ffn_reg_scale_factor")
+    ddp_backend: str = II("distributed_training.ddp_backend")
+    find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
 
 class ClassesCriterion(FairseqCriterion):
@@ -52,6 +56,7 @@ class ClassesCriterion(FairseqCriterion):
         super().__init__(task)
         self.cfg = cfg
         self.head = cfg.classification_head_name
+        self.places = places(labels_of(task.label_dictionary), cfg.num_classes)
 
     def targets(self, model: Any, sample: dict[str, Any], logits: Tensor) -> Tensor:
         """The classes (B,) by number. Raises: ValueError for a label that training has not."""
@@ -78,7 +83,7 @@ class ClassesCriterion(FairseqCriterion):
             outputs: logits (B, K) of each model, by how the names of its figures begin
             targets: (B,)
         """
-        sentences = targets.numel()
+        sentences, places = targets.numel(), self.places.to(targets.device)
         logs: dict[str, Any] = {
             "loss": loss.detach(),
             "ntokens": sample["ntokens"],
@@ -91,7 +96,7 @@ class ClassesCriterion(FairseqCriterion):
             logs[f"{name}nll_loss"] = cross_entropy(logits.detach(), targets)
             logs[f"{name}ncorrect"] = said.eq(targets).sum()
             if not in_training:
-                logs[f"{name}confusion"] = confusion(targets, said, logits.size(1))
+                logs[f"{name}confusion"] = confusion(places[targets], places[said], len(places))
         return loss, sentences, logs
 
     @classmethod
@@ -153,6 +158,20 @@ def _score(key, name):
 
 def _check(cfg, task):
     name = cfg._name
+    if (
+        cfg.ddp_backend in ("pytorch_ddp", "c10d")
+        and not cfg.find_unused_parameters
+        and get_data_parallel_world_size() > 1
+    ):
+        raise ValueError(
+            f"--ddp-backend {cfg.ddp_backend} fails on what no update uses, such as the head for "
+            "masked words: add --find-unused-parameters, or use legacy_ddp"
+        )
+    if heads.is_own(cfg.classification_head_name):
+        raise ValueError(
+            f"--classification-head-name {cfg.classification_head_name}: students' own heads are "
+            "named so: choose another"
+        )
     if cfg.regression_target:
         raise ValueError(
             f"--regression-target: --criterion {name} learns classes: leave it out, or use "

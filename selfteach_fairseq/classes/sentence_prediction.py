@@ -17,7 +17,8 @@ from torch import Tensor
 from ..criterions.checks import check_layerdrop, check_teacher, check_teaching
 from ..criterions.teaching import TeachingConfig, WithTeaching
 from ..layers import Layers, students_within
-from ..models.roberta import RobertaSelfteachModel
+from ..models import heads
+from ..models.roberta import ROBERTA, RobertaSelfteachModel
 from .criterion import ClassesConfig, ClassesCriterion, cross_entropy, divergence
 from .teacher import ClassTeacher
 
@@ -55,7 +56,8 @@ class SentencePredictionSelfteachCriterion(WithTeaching, ClassesCriterion):
             )
         check_layerdrop(cfg, ("encoder",))
         super().__init__(cfg, task)
-        full = Layers.first(int(cfg.encoder_layers), None)
+        named = {"_name": cfg.arch, "encoder_layers": cfg.encoder_layers}
+        full = Layers.first(int(ROBERTA.complete(named)["encoder_layers"]), None)
         self.students = students_within(cfg.student_layers, full)
         check_teaching(cfg, self.students)
         check_teacher(cfg)
@@ -65,6 +67,7 @@ class SentencePredictionSelfteachCriterion(WithTeaching, ClassesCriterion):
         self, model: Any, sample: dict[str, Any], reduce: bool = True
     ) -> tuple[Tensor, int, dict[str, Any]]:
         """Returns: (loss, sample size, logging outputs), the loss summed over the sentences."""
+        self._check_heads(model)
         alpha, students = self.in_force(model)
         objective = self.objective(alpha)
         logits, extra = model(
@@ -89,6 +92,14 @@ class SentencePredictionSelfteachCriterion(WithTeaching, ClassesCriterion):
             divergences.append(apart)
         more = {"kl": torch.stack(divergences).mean()} if students else {}
         return self.outcome(loss, sample, outputs, targets, model.training, **more)
+
+    def _check_heads(self, model):
+        own = [heads.of_student(self.head, student) for student in self.students]
+        if self.cfg.student_head == "own" and not {*own} <= model.classification_heads.keys():
+            raise ValueError(
+                "--student-head own: the model has no such heads, for hydra does not tell it of "
+                "them: use fairseq-train"
+            )
 
     def _own(self, logits, targets, taught):
         """What a model learns by itself: from the text, and from a teacher's logits."""

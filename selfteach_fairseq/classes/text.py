@@ -21,7 +21,7 @@ _BATCH = 64  # sentences
 
 
 class TextClassifier:
-    """A classifier of lines; a tab divides the two sentences of a pair.
+    """A classifier of lines, or with input1/dict.txt of pairs, which a tab divides.
 
     Raises: ValueError if the folder is none of a classifier.
     """
@@ -36,25 +36,31 @@ class TextClassifier:
         self._encode = _encoder(folder)
         self.longest = self._classifier.longest  # tokens
         self.cut = 0  # lines that were longer than the model takes
+        self._count = 2 if (folder / "input1").is_dir() else 1  # texts of a line
 
     def parts(self, line: str) -> Tensor:
-        """The tokens of a line. Raises: ValueError if there are none, or it is no pair."""
+        """The tokens of a line; of long ones each text's first, and its end, as recipes have it.
+
+        Raises: ValueError if a text is empty, or there are not as many as in training.
+        """
         dictionary, settings = self._classifier.task.dictionary, self._classifier.task.cfg
         texts = [" ".join(text.split()) for text in line.split("\t")]
         if not all(texts):
             raise ValueError("has no text")
-        if len(texts) > 2:
-            raise ValueError(f"has {len(texts)} texts with tabs between: write one, or two")
+        if len(texts) != self._count:
+            wanted = "one" if self._count == 1 else "two with a tab between"
+            raise ValueError(f"is of {len(texts)}: this classifier reads {wanted}")
+        starts = (settings.init_token, settings.separator_token)[: self._count]
+        before = [[] if token is None else [token] for token in starts]
+        share = (self.longest - sum(map(len, before))) // self._count - 1  # less each text's </s>
+        divided = [self._encode(text) for text in texts]
+        self.cut += any(len(pieces) > share for pieces in divided)
         tokens = []
-        for number, text in enumerate(texts):
-            before = settings.separator_token if number else settings.init_token
-            if before is not None:
-                tokens.append(torch.tensor([before]))
-            pieces = " ".join(self._encode(text))
-            tokens.append(dictionary.encode_line(pieces, add_if_not_exist=False).long())
-        whole = torch.cat(tokens)
-        self.cut += len(whole) > self.longest
-        return whole
+        for start, pieces in zip(before, divided, strict=True):
+            line = " ".join(pieces[:share])
+            encoded = dictionary.encode_line(line, add_if_not_exist=False)
+            tokens += [torch.tensor(start, dtype=torch.long), encoded.long()]
+        return torch.cat(tokens)
 
     def translate(self, lines: Sequence[Tensor]) -> list[str]:
         """Of each line its label, and with probabilities those of all labels, likeliest first."""

@@ -35,6 +35,7 @@ def _run(args):
     for name in found.filled:
         print(f"filled in, for the BERT has none: {name}")
     print(
-        f"fairseq-train --restore-file {shlex.quote(str(output / 'model.pt'))} --reset-optimizer "
-        f"--reset-dataloader --reset-meters --arch roberta_selfteach {found.flags}"
+        f'fairseq-train DATA --user-dir "$(selfteach user-dir)" --arch roberta_selfteach '
+        f"{found.flags} --finetune-from-model {shlex.quote(str(output / 'model.pt'))} "
+        "--task sentence_prediction --init-token 0 --num-classes ..."
     )

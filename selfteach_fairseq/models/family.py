@@ -152,7 +152,8 @@ class Family:
         # attributes for what to fairseq is a Namespace, which that refuses.
         args: Any = OrderedDict()
         names = {part: cfg[part]["_name"] for part in _CHOSEN if (cfg.get(part) or {}).get("_name")}
-        args.__dict__.update({**cfg["model"], **names, "user_dir": None})
+        # From hydra a model's settings are without its task's, which fairseq reads here, too.
+        args.__dict__.update({**cfg["task"], **cfg["model"], **names, "user_dir": None})
         return {"args": args, "cfg": None}
 
     def stock_settings(self, settings: Settings, layers: Layers) -> Settings:

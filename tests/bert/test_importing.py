@@ -120,6 +120,7 @@ class Mischief:
         ({"model_type": "t5"}, "is of a t5, not a bert"),
         ({"position_embedding_type": "relative_key"}, "its positions are relative_key"),
         ({"hidden_act": "swish"}, "its activation is swish"),
+        ({"hidden_act": ["gelu"]}, "its activation is \\['gelu'\\]"),
         ({"num_attention_heads": None}, "no proper"),
         ({"num_hidden_layers": 4}, "its weights lack encoder.layer.3"),
         ({"num_hidden_layers": 2}, "its weights have more than 2 layers"),
@@ -144,7 +145,18 @@ def test_files_that_are_none_are_refused(tmp_path):
             "pieces": [x.replace("SEP", "END") for x in berts.PIECES]
         },
         "has a piece twice": {"pieces": [*berts.PIECES[:-1], "a"]},
+        "has the piece '</s>', which": {"pieces": [*berts.PIECES[:-1], "</s>"]},
+        "has the piece '\\\\xa0', which": {"pieces": [*berts.PIECES[:-1], "\xa0"]},
     }
+    for name, shape in (
+        ("embeddings.token_type_embeddings.weight", (0, 16)),
+        ("embeddings.token_type_embeddings.weight", (2, 7)),
+        ("embeddings.word_embeddings.weight", ()),
+        ("cls.predictions.bias", (3,)),
+    ):
+        tensors = {**berts.weights(), name: torch.zeros(shape)}
+        with pytest.raises(ValueError, match="do not fit each other"):
+            import_bert(berts.write(tmp_path / "shape", tensors=tensors), tmp_path / "out")
     for number, (message, changed) in enumerate(cases.items()):
         with pytest.raises(ValueError, match=message):
             import_bert(berts.write(tmp_path / str(number), **changed), tmp_path / "out")
@@ -153,9 +165,15 @@ def test_files_that_are_none_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"not loaded|not a checkpoint"):
         import_bert(folder, tmp_path / "out")
     (tmp_path / "no.zip").write_text("nothing")
+    with zipfile.ZipFile(tmp_path / "torn.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", json.dumps(berts.CONFIG) * 20)
+    torn = bytearray((tmp_path / "torn.zip").read_bytes())
+    torn[60:80] = b"\xff" * 20
+    (tmp_path / "torn.zip").write_bytes(torn)
     (tmp_path / "empty").mkdir()
     for path, message in (
         ("no.zip", "neither a folder nor a zip"),
+        ("torn.zip", "neither a folder nor a zip"),
         ("empty", "has no config.json"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from selfteach_fairseq.classes.confusion import confusion, scores
+from selfteach_fairseq.classes.confusion import confusion, places, scores
 
 
 @pytest.mark.parametrize("classes", [2, 3, 19])
@@ -37,3 +37,17 @@ def test_a_class_that_nobody_is_of_does_not_count():
 def test_of_two_classes_the_second_ones_f1():
     matrix = torch.tensor([[90, 0], [10, 0]])  # the second is never said
     assert scores(matrix) == {"accuracy": 90, "f1": 0, "mcc": 0}
+
+
+@pytest.mark.parametrize("labels", [["0", "1"], ["1", "0"]])
+def test_the_second_by_name_however_frequent(labels):
+    """As GLUE has it: F1 is that of 1."""
+    true, said = list("0111011101"), list("0101111000")
+    numbers = [torch.tensor([labels.index(x) for x in each]) for each in (true, said)]
+    place = places(labels, 2)
+    matrix = confusion(place[numbers[0]], place[numbers[1]], 2)
+    assert scores(matrix)["f1"] == pytest.approx(100 * f1_score(true, said, pos_label="1"))
+
+
+def test_classes_without_a_label_come_last():
+    assert places(["warm", "cold"], 4).tolist() == [1, 0, 2, 3]

@@ -5,13 +5,16 @@ import math
 import pytest
 import tiny
 import torch
-from classifiers import LABELS, batch, build, checkpoint_of
+from classifiers import LABELS, batch, build, checkpoint_of, settings, task
+from fairseq.distributed import ModuleProxyWrapper
 from fairseq.logging import metrics
 from reference import reference_loss
 from sklearn.metrics import f1_score, matthews_corrcoef
 from tiny import distance, gradients, step
+from torch.nn.parallel import DistributedDataParallel
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
+from selfteach_fairseq.classes import criterion as criterions
 
 STUDENT = ("--student-layers", "2")
 HEAD = "sentence_classification_head"
@@ -160,6 +163,52 @@ def test_validation_counts_all_sentences_of_all_batches_and_workers():
     assert not [name for name in found if "confusion" in name]
 
 
+def test_of_two_labels_f1_is_that_of_the_later_in_the_alphabet():
+    """Whatever number fairseq has given it."""
+    model, criterion = build(*STUDENT, "--num-classes", 2, labels=("warm", "cold"))
+    model.eval()
+    sample = batch(sentences=40)
+    sample["target"] = (sample["target"] == 0).long()
+    with metrics.aggregate(new_root=True) as aggregate, torch.no_grad():
+        type(criterion).reduce_metrics([criterion(model, sample)[2]])
+        said = logits(model, sample).argmax(dim=1)
+    f1 = 100 * f1_score(sample["target"].view(-1), said, pos_label=0)
+    assert aggregate.get_smoothed_values()["f1"] == pytest.approx(f1, abs=0.01)
+
+
+@pytest.mark.parametrize("head", ["shared", "own"])
+def test_under_ddp_with_unused_parameters_alone(head, tmp_path, monkeypatch):
+    """The head for masked words learns nothing, nor do those of students that are not drawn."""
+    flags = ("--student-layers", "2,3", "--student-sampling", 1, "--student-head", head)
+    with monkeypatch.context() as context:
+        context.setattr(criterions, "get_data_parallel_world_size", lambda: 2)
+        with pytest.raises(ValueError, match=r"pytorch_ddp fails .* add --find-unused"):
+            build(*flags)
+        model, criterion = build(*flags, "--find-unused-parameters")
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        parallel = DistributedDataParallel(model.train(), find_unused_parameters=True)
+        for update in range(4):
+            model.set_num_updates(update)
+            criterion(ModuleProxyWrapper(parallel), batch(seed=update))[0].backward()
+        assert model.classification_heads[HEAD].dense.weight.grad.any()
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_a_depth_that_the_architecture_says():
+    """As hydra leaves it, which does not tell the model of heads of students' own, either."""
+    cfg = settings()
+    cfg.criterion.encoder_layers = None
+    criterion = task(cfg).build_criterion(cfg.criterion)
+    assert list(map(str, criterion.students)) == ["6"]
+    model, _ = build()
+    own = build("--student-head", "own")[1]
+    with pytest.raises(ValueError, match=r"--student-head own: .* use fairseq-train"):
+        own(model, batch())
+
+
 @pytest.mark.parametrize(
     "flags, choices, message",
     [
@@ -174,6 +223,7 @@ def test_validation_counts_all_sentences_of_all_batches_and_workers():
         (("--regression-target",), {}, "--regression-target"),
         (("--mha-reg-scale-factor", 0.1), {}, "--mha-reg-scale-factor 0.1"),
         (("--num-classes", 2), {}, "--num-classes 2: the text has 3 labels"),
+        (("--classification-head-name", "a_student_2"), {}, "own heads are named so"),
         ((), {"labels": ("warm", "madeupword0000")}, "1 label, warm: there is nothing to tell"),
         ((), {"arch": "roberta"}, "--arch roberta has no students: .* roberta_selfteach"),
     ],

@@ -14,6 +14,7 @@ from conftest import ENVIRONMENT, fairseq, python, run, selfteach
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.classes.classifier import Classifier
+from selfteach_fairseq.classes.text import TextClassifier
 from selfteach_fairseq.layers import parse_students
 
 HEAD = "sentence_classification_head"
@@ -163,6 +164,26 @@ def test_bad_lines_end_in_one(folder):
     long = " ".join(["w1"] * 300)
     found = classify(folder, f"{long}\n")
     assert "1 lines were cut to 32 tokens" in found.stderr and found.stdout.strip() in LABELS
+    assert "reads one" in classify(folder, "w1\tw2\n", code=1).stderr
+
+
+def test_long_texts_are_cut_as_the_recipes_cut_them(folder):
+    """Each to its share, and its end stays; so of a pair the second is read."""
+    reader = TextClassifier(folder)
+    end, long = 2, " ".join(["w1"] * 300)
+    whole, cut = reader.parts("w1 w2"), reader.parts(long)
+    assert whole[0] == cut[0] == 0 and whole[-1] == cut[-1] == end
+    assert len(cut) == 32 and reader.cut == 1
+    assert cut[1:-1].tolist() == reader.parts(" ".join(["w1"] * 40))[1:-1].tolist()
+    (folder / "input1").mkdir()
+    pairs = TextClassifier(folder)
+    first, second = (reader.parts(text)[1:] for text in ("w1 w2", "w5 w3"))
+    assert pairs.parts("w1 w2\tw5 w3").tolist() == [0, *first, *second]
+    parts = pairs.parts(f"{long}\tw5 w3").tolist()
+    assert parts[-len(second) :] == second.tolist() and parts.count(end) == 2
+    assert pairs.cut == 1 and len(pairs.parts(f"{long}\t{long}")) <= 32
+    with pytest.raises(ValueError, match="is of 1: this classifier reads two with a tab between"):
+        pairs.parts("w1")
 
 
 def test_what_a_classifier_is_not_for(data, cut, trained, tmp_path):
@@ -212,6 +233,20 @@ TWO_WORKERS = (
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
 
 
+def test_a_cut_of_what_hydra_trained_keeps_its_task(data, cut, tmp_path):
+    """Whose settings are not among the model's there."""
+    state = torch.load(cut / "4.pt")
+    together = vars(state["args"])
+    of_task = {"_name": "sentence_prediction", "num_classes": 3, "init_token": 0}
+    model = {name: value for name, value in together.items() if name not in of_task}
+    parts = {"model": {**model, "_name": "roberta"}, "task": of_task}
+    parts |= {"criterion": {"_name": "sentence_prediction"}, "common": {}}
+    torch.save({**state, "args": None, "cfg": parts}, tmp_path / "hydra.pt")
+    selfteach("truncate", tmp_path / "hydra.pt", "--layers", 2, "-o", tmp_path / "2.pt")
+    shown = selfteach("score", tmp_path / "2.pt", data, "-o", tmp_path / "2.json").stdout
+    assert "accuracy" in shown
+
+
 @pytest.mark.parametrize("head", ["shared", "own"])
 def test_two_workers_are_one(data, tmp_path, head):
     flags = (
@@ -233,14 +268,20 @@ def test_two_workers_are_one(data, tmp_path, head):
         assert float(logged[name]) == pytest.approx(float(expected[name]), abs=2e-3)
 
 
-def test_a_gradual_schedule(data, tmp_path):
-    """Each stage is cut at its student's best accuracy, and goes on from there."""
-    options = [str(word) for word in train_command(data, tmp_path)]
+def options_of_stages(data, folder):
+    """fairseq-train's, less those that `gradual` says itself."""
+    options = [str(word) for word in train_command(data, folder)]
     kept = options[options.index("--cpu") :]
     for flag in ("--save-dir", "--encoder-layers", "--criterion", "--best-checkpoint-metric"):
         at = kept.index(flag)
         del kept[at : at + 2]
     kept.remove("--maximize-best-checkpoint-metric")
+    return kept
+
+
+def test_a_gradual_schedule(data, tmp_path):
+    """Each stage is cut at its student's best accuracy, and goes on from there."""
+    kept = options_of_stages(data, tmp_path)
     save = tmp_path / "gradual"
     words = ("gradual", data, "--schedule", "4,3,last2", "--stage-updates", 24, "--save-dir", save)
     shown = selfteach(*words, "--", *kept).stdout
@@ -281,5 +322,9 @@ def test_the_importance_of_layers(data, trained, tmp_path):
 
 def test_a_schedule_by_the_importance_of_layers(data, cut, tmp_path):
     words = ("gradual", data, "--schedule", "auto:4-2", "--save-dir", tmp_path / "auto")
-    shown = selfteach(*words, "--stage-updates", 1, "--init", cut / "4.pt", check=False)
-    assert "stage 1 of" in shown.stdout  # it has weighed the layers; fairseq-train lacks its task
+    words += ("--stage-updates", 1, "--init", cut / "4.pt")
+    shown = selfteach(*words, "--", *options_of_stages(data, tmp_path)).stdout
+    assert "stage 1 of" in shown
+    state = json.loads((tmp_path / "auto/schedule.json").read_text())
+    *_, last = (stage["student"] for stage in state["stages"])
+    assert last == "2" and (tmp_path / "auto/model-2.pt").exists()

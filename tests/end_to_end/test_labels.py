@@ -151,3 +151,17 @@ def test_glue(project, tmp_path):
         work = project.folder / f"work/glue-{task}"
         assert len({*(work / "text/train.label").read_text().split()}) == classes
         assert (work / "data/input1").exists() == (task == "rte")
+
+
+def test_sections_of_debian(project, tmp_path, monkeypatch):
+    """A file of what apt-cache prints, by a name without a folder."""
+    monkeypatch.chdir(tmp_path)
+    with open("dump", "w") as out:
+        for number in range(200):
+            section = ("games", "net")[number % 2]
+            text = f"a {'bad' if number % 2 else 'dab'} {number} abc"
+            out.write(f"Package: p{number}\nSection: {section}\nDescription: {text}\n\n")
+    project.settings.write_text(SETTINGS)
+    project.finish("debian-sections", "prepare", DUMP="dump")
+    labels = (project.folder / "work/debian-sections/text/train.label").read_text().split()
+    assert {*labels} == {"games", "net"} and 120 < len(labels) < 190

@@ -217,6 +217,21 @@ def test_all_methods_of_classifiers(rows, tmp_path):
     ]
 
 
+def test_what_classifiers_have_not(rows, tmp_path, monkeypatch):
+    (tmp_path / "table.tsv").touch()
+    given = {"TSV": tmp_path / "table.tsv", "STUDENTS": "2x1 2", "SHIP": "2"}
+    given |= {"ENGINES": "fairseq ctranslate2", "REFINE": "r3f", "REFINE_UPDATES": "10"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, str(value))
+    found = [*check.faults(settings.read("classify-mine"), Machine())]
+    for begin in (
+        "'2x1': a classifier has an encoder alone: write 2",
+        "ENGINES=",
+        "REFINE=r3f: is",
+    ):
+        assert any(fault.startswith(begin) for fault in found), found
+
+
 def test_students_of_any_layers(rows):
     options = {"METHOD": "selfteach plain", "STUDENTS": "last2x2 0+2x0+2 last9x1 last4"}
     with pytest.raises(settings.SettingsError, match="no student of last9x1 layers"):
