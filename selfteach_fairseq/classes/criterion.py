@@ -83,7 +83,7 @@ class ClassesCriterion(FairseqCriterion):
             outputs: logits (B, K) of each model, by how the names of its figures begin
             targets: (B,)
         """
-        sentences, places = targets.numel(), self.places.to(targets.device)
+        sentences = targets.numel()
         logs: dict[str, Any] = {
             "loss": loss.detach(),
             "ntokens": sample["ntokens"],
@@ -96,7 +96,8 @@ class ClassesCriterion(FairseqCriterion):
             logs[f"{name}nll_loss"] = cross_entropy(logits.detach(), targets)
             logs[f"{name}ncorrect"] = said.eq(targets).sum()
             if not in_training:
-                logs[f"{name}confusion"] = confusion(places[targets], places[said], len(places))
+                place = self.places.to(targets.device)
+                logs[f"{name}confusion"] = confusion(place[targets], place[said], len(place))
         return loss, sentences, logs
 
     @classmethod

@@ -67,7 +67,8 @@ class SentencePredictionSelfteachCriterion(WithTeaching, ClassesCriterion):
         self, model: Any, sample: dict[str, Any], reduce: bool = True
     ) -> tuple[Tensor, int, dict[str, Any]]:
         """Returns: (loss, sample size, logging outputs), the loss summed over the sentences."""
-        self._check_heads(model)
+        if self.cfg.student_head == "own":
+            self._check_heads(model)
         alpha, students = self.in_force(model)
         objective = self.objective(alpha)
         logits, extra = model(
@@ -94,8 +95,8 @@ class SentencePredictionSelfteachCriterion(WithTeaching, ClassesCriterion):
         return self.outcome(loss, sample, outputs, targets, model.training, **more)
 
     def _check_heads(self, model):
-        own = [heads.of_student(self.head, student) for student in self.students]
-        if self.cfg.student_head == "own" and not {*own} <= model.classification_heads.keys():
+        own = {heads.of_student(self.head, student) for student in self.students}
+        if not own <= model.classification_heads.keys():
             raise ValueError(
                 "--student-head own: the model has no such heads, for hydra does not tell it of "
                 "them: use fairseq-train"

@@ -42,8 +42,8 @@ def compare(
 ) -> list[dict[str, Any]]:
     """Compare systems with the plain one trained at their depth, where there is one.
 
-    A system named `base@3` is trained at depth 3, and `base` at its full depth, that
-    of its deepest record. Both are of one engine.
+    A system named `base@3` is trained at depth 3, and `base` at its full depth, that of its deepest
+    record. Both are of one engine.
 
     Args:
         paths: of score records, each with its translations beside it
