@@ -14,6 +14,7 @@
 #                        glue-rte, glue-cola GLUE_DIR=folder MODEL=folder   the same on these
 # make debian-sections   the same on descriptions of Debian's packages: half an hour with a small BERT
 # make summarise NAME=mine SRC=documents TGT=summaries   the same of documents, scored by ROUGE; a GPU
+# make debian-summaries  the same of Debian's long descriptions of packages, with a small model
 # make bench         what it costs: time, memory, decoding speed (about half an hour on 2 cores)
 # make test          the tests, and the linter (about 20 minutes on 2 cores)
 # make test-slow     kills and broken files by the thousand (about 15 minutes on 2 cores)
@@ -31,7 +32,7 @@ SIZES := selfteach plain plain@4x3 plain@4x2 plain@4x1 word-kd@4x2
 AS_SHIPPED := STUDENTS="4x3 4x2 4x1" AVERAGE="0 5" ENGINES="fairseq ctranslate2-int8"
 
 .PHONY: help demo demo-compare compare-scarce compare-multi30k sizes-multi30k sizes-scarce-long \
-        sizes-wide study iwslt14 bitext summarise classify bench test \
+        sizes-wide study iwslt14 bitext summarise classify debian-summaries bench test \
         test-slow lint clean
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
@@ -92,6 +93,9 @@ classify: $(VENV)/.ready
 
 glue-% debian-%: $(VENV)/.ready
 	recipes/run.sh $@ $(STAGES) export
+
+debian-summaries: $(VENV)/.ready
+	recipes/run.sh $@ $(STAGES)
 
 bench: $(VENV)/.ready
 	python -W ignore benchmarks/run.py

@@ -12,7 +12,7 @@ variant=${corpus#"$family"} variant=${variant#-}  # of iwslt14-de: de
 fail() { echo "${0##*/}: $*" >&2; exit 1; }
 
 if [[ ! $family || $corpus == */* || ! -f $recipes/$family/settings.sh ]]; then
-    fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de, bitext-NAME, summarise-NAME, classify-NAME, glue-rte or debian-sections"
+    fail "'$corpus' is no corpus: name demo, iwslt14-de, multi30k-de, bitext-NAME, summarise-NAME, classify-NAME, glue-rte, debian-sections or debian-summaries"
 fi
 metric=  # of tests of significance and for length penalties: rouge, else BLEU or accuracy
 kind=translation  # or classes: of labels for texts
@@ -31,7 +31,8 @@ types=${TYPES:-$types}          # size of the joint vocabulary
 normalization=${SPM_NORMALIZATION:-$normalization}  # what sentencepiece makes of the text before
 layers=${LAYERS:-$layers}       # of the full model: 6, or 12x6
 students=${STUDENTS:-$students}  # "3 2": trained all at once, and cut out
-methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is plain with 3 layers
+methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is plain with 3 layers,
+                                # selfteach=4x2-2 has these students instead of STUDENTS
                                 # gradual@6-5-4-3 trains and cuts through these depths
 seeds=${SEEDS:-$seeds}          # "1 2 3"
 average=${AVERAGE:-$average}    # so many last epochs' checkpoints, instead of the best one; 0 5: both

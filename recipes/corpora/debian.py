@@ -23,7 +23,7 @@ SECTIONS += ("hamradio", "kde", "mail", "math", "net", "science", "sound", "text
 SECTIONS += ("x11",)
 LEAST_WORDS = 3
 ONE_IN = 10  # sources to test, and to valid
-_TAIL = re.compile(r"\s*\([^()]*\)$")  # which part of a source it is: (server)
+TAIL = re.compile(r"\s*\([^()]*\)$")  # which part of a source it is: (server)
 # Packages without a subject of their own.
 _PART = re.compile(
     r"\bdata\b|transitional|documentation|metapackage|dummy|\bheaders\b|debug"
@@ -32,29 +32,46 @@ _PART = re.compile(
 )
 
 
-def dumped() -> list[str]:
-    """The lines of `apt-cache dumpavail`. Raises: CorpusError without it."""
-    command = ["apt-cache", "dumpavail"]
+def command(*words: str) -> list[str]:
+    """The lines that a command of apt prints. Raises: CorpusError if it fails."""
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True)
+        found = subprocess.run(words, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise CorpusError(
-            f"apt-cache dumpavail: {error}: on a Debian system write what it prints to a file, and "
+            f"{' '.join(words)}: {error}: on a Debian system write what it prints to a file, and "
             "say DUMP=FILE"
         ) from None
     return found.stdout.split("\n")
 
 
+def dumped() -> list[str]:
+    """The lines of `apt-cache dumpavail`. Raises: CorpusError without it."""
+    return command("apt-cache", "dumpavail")
+
+
 def packages(lines: list[str]) -> Iterator[dict[str, str]]:
-    """The fields of each package; of those of several lines the first line."""
+    """The fields of each package; lines that go on with one stand behind its first."""
     fields: dict[str, str] = {}
+    name = ""
     for line in (*lines, ""):
-        name, colon, value = line.partition(":")
-        if colon and not line[0].isspace():
-            fields.setdefault(name, value.strip())
-        if not line.strip() and fields:
+        if line[:1].isspace() and line.strip():
+            if name:
+                fields[name] += f"\n{line.strip()}"
+        elif line.strip():
+            name, colon, value = line.partition(":")
+            if name in fields or not colon:
+                name = ""
+            else:
+                fields[name] = value.strip()
+        elif fields:
             yield fields
-            fields = {}
+            fields, name = {}, ""
+
+
+def split_of(source: str, one_in: int) -> str:
+    """The split of all packages of a source, such as "glibc (2.36)"."""
+    number = int(hashlib.sha256(source.split()[0].encode()).hexdigest(), 16) % one_in
+    return {0: "test", 1: "valid"}.get(number, "train")
 
 
 def divided(lines: list[str]) -> dict[str, list[Row]]:
@@ -67,15 +84,14 @@ def divided(lines: list[str]) -> dict[str, list[Row]]:
     for package in packages(lines):
         section, name = package.get("Section"), package.get("Package")
         description = package.get("Description") or package.get("Description-en", "")
-        text = tidy_line(_TAIL.sub("", description))
+        description = description.partition("\n")[0]
+        text = tidy_line(TAIL.sub("", description))
         if section not in SECTIONS or not name or _PART.search(description):
             continue
         if len(text.split()) < LEAST_WORDS or text.casefold() in known:
             continue
         known.add(text.casefold())
-        source = (package.get("Source") or name).split()[0]
-        number = int(hashlib.sha256(source.encode()).hexdigest(), 16) % ONE_IN
-        splits[{0: "test", 1: "valid"}.get(number, "train")].append((section, text))
+        splits[split_of(package.get("Source") or name, ONE_IN)].append((section, text))
     if not known:
         raise CorpusError("apt-cache dumpavail has no packages with sections: apt-get update first")
     return splits

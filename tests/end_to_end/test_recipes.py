@@ -243,6 +243,23 @@ def test_summaries_and_students_of_other_layers(project):
             assert torch.equal(kept, cut["3"][f"encoder.layers.{layer}.{name}"])
 
 
+def test_summaries_of_debians_descriptions(project, tmp_path):
+    with open(tmp_path / "dump", "w") as out:
+        for number in range(200):
+            long = "\n ".join(f"{word} a{number} ab ba" for word in "abcdefgh")
+            out.write(f"Package: p{number}\nDescription-en: ab a{number} ba\n {long}\n\n")
+    options = {
+        "METHOD": "selfteach=last1",
+        "STUDENTS": "2",
+        "DUMP": str(tmp_path / "dump"),
+        "TYPES": "30",
+    }
+    output = project.finish("debian-summaries", LONGEST="20", **options)
+    assert re.search(r"train\.document: 1\d\d lines are cut to 20 pieces", output)
+    quality, *_ = rows(output)
+    assert [row["layers"] for row in quality] == ["3x3", "last1x1"] and "ROUGE-L" in quality[0]
+
+
 @pytest.mark.slow
 def test_two_machines(project):
     project.finish("bitext-mine", "prepare")
