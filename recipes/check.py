@@ -11,6 +11,7 @@ from pathlib import Path
 import methods
 import refinements
 from depths import parse_depth, parse_layers
+from methods import System
 from plan import runs_of_system, systems
 from settings import Machine, Settings, SettingsError, read
 from workers import count_gpus
@@ -86,7 +87,7 @@ def faults_of_training(
     if 0 < gpus < int(machine.nproc_per_node):
         yield f"NPROC_PER_NODE={machine.nproc_per_node}: this machine has {gpus} GPUs"
     if (
-        any(system.partition("@")[0] == methods.GRADUAL for system in settings.methods)
+        any(System.parse(word).name == methods.GRADUAL for word in settings.methods)
         and machine.workers > 1
         and (gpus == 0 or int(machine.nnodes) > 1)
     ):
@@ -110,8 +111,8 @@ def _of_methods(settings: Settings, depths_are_right: bool) -> Iterator[str]:
         yield "METHOD, SEEDS: name one at least"
     found = []
     for system in systems(settings):
-        name, at, depth = system.partition("@")
-        depths = depth.split("-")
+        name, students, depth = System.parse(system)
+        depths, at = depth.split("-"), "@" in system
         if name == methods.GRADUAL:
             right = not at or (
                 len(depths) > 1
@@ -121,7 +122,8 @@ def _of_methods(settings: Settings, depths_are_right: bool) -> Iterator[str]:
             usage = "gradual, or gradual@6-5-4-3 for these depths"
         else:
             right = not at or _is(parse_depth, depth)
-            usage = "plain, or plain@3 for one of 3 layers"
+            right &= all(_is(parse_layers, student) for student in students)
+            usage = "plain, or plain@3 for one of 3 layers, or selfteach=4x2-2 for these students"
         if not right or not re.fullmatch(r"[^@|/]+", name):
             found.append(f"METHOD={system}: write {usage}")
             continue

@@ -29,6 +29,20 @@ _SHARE = re.compile(r"\{(\d+)%\}")
 _CUT, _TEXT = "cut: every other layer", "text: translated by the teacher"
 
 
+class System(NamedTuple):
+    """A word of METHOD: NAME[=STUDENTS][@DEPTH], such as selfteach=4x2-2 or plain@3."""
+
+    name: str
+    students: tuple[str, ...]  # instead of STUDENTS
+    depth: str  # of the model, instead of LAYERS; of a gradual schedule, all that it goes through
+
+    @classmethod
+    def parse(cls, word: str) -> "System":
+        head, _, depth = word.partition("@")
+        name, chosen, students = head.partition("=")
+        return cls(name, tuple(students.split("-")) if chosen else (), depth)
+
+
 class Method(NamedTuple):
     """What a method's file says."""
 

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import methods
 from depths import evenly, own_depth, parse_layers, sides, smaller
-from methods import Method
+from methods import Method, System
 from settings import Settings
 
 
@@ -13,7 +13,7 @@ class Run(NamedTuple):
     """One training: a method at a depth, with a seed."""
 
     settings: Settings
-    system: str  # as METHOD names it: plain@3
+    system: str  # as METHOD names it: plain@3, selfteach=4x2
     method: Method
     seed: str
     depths: tuple[str, ...]  # of the model; of a schedule, those it goes through
@@ -179,26 +179,28 @@ def systems(settings: Settings) -> tuple[str, ...]:
 
 def runs_of_system(settings: Settings, system: str) -> list[Run]:
     """Raises: ValueError if it can't be run."""
-    name, at, depth = system.partition("@")
+    name, chosen, depth = System.parse(system)
     method = methods.find(name, settings.family, settings.kind)
-    depths, students = (depth or settings.layers,), settings.students
+    if chosen and (name == methods.GRADUAL or not method.has_students):
+        raise ValueError(f"METHOD={system}: {name} trains no students: leave out what is behind =")
+    depths, students = (depth or settings.layers,), chosen or settings.students
     if name == methods.GRADUAL:
-        depths, students = tuple(depth.split("-")) if at else one_by_one(settings), ()
-    elif at and not method.has_students:
+        depths, students = tuple(depth.split("-")) if depth else one_by_one(settings), ()
+    elif depth and not method.has_students:
         students = ()  # it is a student itself
     else:
-        students = smaller(students, depths[0], strict=not at)
+        students = smaller(students, depths[0], strict=not depth)
     if method.has_students and not (*depths[1:], *students):
         raise ValueError(
-            f'METHOD={name}: of STUDENTS="{" ".join(settings.students)}" none is smaller than the '
-            f"model of {depths[0]} layers"
+            f'METHOD={name}: of STUDENTS="{" ".join(chosen or settings.students)}" none is smaller '
+            f"than the model of {depths[0]} layers"
         )
     if method.needs_updates and not settings.updates:
         raise ValueError(
             f"METHOD={name} goes by the number of updates, {settings.corpus} by that of epochs: "
             "write updates=50000, or another number, into a file, and say SETTINGS=FILE"
         )
-    if name == methods.SELF_KD and at:
+    if name == methods.SELF_KD and depth:
         raise ValueError(f"METHOD={system}: self-kd has its teacher's size: say word-kd@{depth}")
     return [Run(settings, system, method, seed, depths, students) for seed in settings.seeds]
 

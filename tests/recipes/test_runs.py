@@ -1,5 +1,6 @@
 """recipes/runs.py and check.py: which runs the settings ask for, and what is wrong with them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -242,6 +243,27 @@ def test_students_of_any_layers(rows):
         ["last2x2", "--layers last2x2"],
         ["0+2x0+2", "--layers 0+2x0+2"],
     ]
+
+
+def test_a_run_with_students_of_its_own(rows):
+    options = {"METHOD": "plain selfteach=4x2 selfteach=2-last2x2@3", "STUDENTS": "3"}
+    found = [
+        [name, cuts, flags.split()[-1]]
+        for name, cuts, flags in rows("name", "cuts", "flags", **options)
+    ]
+    assert found[1:] == [
+        ["selfteach=4x2-seed1", "4 4x2", "4x2"],
+        ["selfteach=2-last2x2@3-seed1", "3 2 last2x2", "2,last2x2"],
+    ]
+    for word, message in (
+        ("plain=2", "METHOD=plain=2: plain trains no students: leave out what is behind ="),
+        ("gradual=2", "METHOD=gradual=2: gradual trains no students"),
+        ("selfteach=2-x", "METHOD=selfteach=2-x: write plain, or plain@3 "),
+        ("selfteach=", "METHOD=selfteach=: write plain, or plain@3 "),
+        ("selfteach=5", "a model of LAYERS=4 has no student of 5 layers"),
+    ):
+        with pytest.raises(settings.SettingsError, match=re.escape(message)):
+            rows(METHOD=word)
 
 
 def test_settings_and_flags_of_the_first_release(rows, tmp_path, monkeypatch):
