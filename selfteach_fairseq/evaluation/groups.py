@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..errors import one_line
+from . import rouge
 from .records import FAIRSEQ, Record, Settings, engine_of, kind_of, layers_of, settings_of
 
-_SIGNATURES = ("bleu_signature", "bleu_lc_signature", "chrf_signature")
+_OF_SUMMARIES = tuple(f"{name}_signature" for name in rouge.NAMES)  # which others may lack
+_SIGNATURES = ("bleu_signature", "bleu_lc_signature", "chrf_signature", *_OF_SUMMARIES)
 
 
 def differing(records: list[Record]) -> list[str]:
@@ -77,11 +79,12 @@ def check_comparable(records: list[Record]) -> None:
                 f"{kind_of(record).name}: name records of one kind"
             )
         for name in _SIGNATURES:
-            if record.get(name) != first.get(name):
+            mine, other = first.get(name), record.get(name)
+            if mine != other and (name not in _OF_SUMMARIES or (mine and other)):
                 raise ValueError(
                     f"{first['system']} has the {name} {first.get(name)} and {record['system']} "
                     f"{record.get(name)}, so they can't be compared: score both with the same "
-                    "--tokenizer and sacreBLEU"
+                    "--tokenizer, sacreBLEU and rouge-score"
                 )
 
 

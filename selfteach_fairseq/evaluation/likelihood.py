@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from fairseq.data import Dictionary
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from fairseq.utils import apply_to_sample
 from torch.nn import functional as F
 
 from ..checkpoints.checkpoint import Checkpoint
@@ -24,6 +25,7 @@ def bits(
     subset: str,
     pair: tuple[str, str],
     dictionaries: tuple[Dictionary, Dictionary],
+    cpu: bool = False,
 ) -> float:
     """The mean over the target tokens, ends of sentences included, of -log2 p.
 
@@ -34,10 +36,13 @@ def bits(
         data: folder of fairseq-preprocess
         subset: valid, test, ...
         pair, dictionaries: of source and target
+        cpu: even if there is a GPU
 
     Raises: ValueError if there is no such split, or nothing in it.
     """
     built: Any = model.build(TranslationTask(TranslationConfig(), *dictionaries)).float().eval()
+    device = "cuda" if torch.cuda.is_available() and not cpu else "cpu"
+    built.to(device)
     samples, _ = batches(
         *(data, subset, pair, dictionaries),
         longest=built.max_positions(),
@@ -47,6 +52,7 @@ def bits(
     nats, tokens = 0.0, 0
     with torch.no_grad():
         for sample in samples:
+            sample = apply_to_sample(lambda tensor: tensor.to(device), sample)
             logits, _ = built(**sample["net_input"])  # (B, T, V)
             target, pad = sample["target"], dictionaries[1].pad()
             nats += F.cross_entropy(

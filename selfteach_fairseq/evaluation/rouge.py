@@ -1,14 +1,36 @@
 """ROUGE (Lin 2004) of summaries, by rouge-score, as a metric that sacreBLEU's tests take."""
 
 import logging
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from fairseq.data import Dictionary
 from sacrebleu.metrics.base import Metric, Score, Signature
 
 NAMES = {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"}
 CHOSEN = "rougeL"  # what length penalties are chosen by, and what is tested
+
+
+def check_words(dictionary: Dictionary, joined: bool) -> None:
+    """Raises: ValueError for numbers of pieces that no option of fairseq-generate has joined."""
+    words = dictionary.symbols[dictionary.nspecial :]
+    if not joined and 10 * sum(map(str.isdecimal, words)) > 9 * len(words):
+        raise ValueError(
+            "--metric rouge: the targets are numbers, as GPT-2's pieces are: say by which options "
+            "of fairseq-generate they become text: -- --bpe gpt2 ..."
+        )
+
+
+def check_letters(references: Iterable[str]) -> None:
+    """Raises: ValueError if most letters are none that rouge-score counts: it would say 0."""
+    letters = [letter for line in references for letter in line.casefold() if letter.isalnum()]
+    if 2 * sum(map(str.isascii, letters)) < len(letters):
+        raise ValueError(
+            "--metric rouge counts words of the letters a to z and digits, and most of the "
+            "references have others: leave it out (METRIC=bleu of the recipes)"
+        )
 
 
 class _RougeSignature(Signature):
@@ -39,6 +61,11 @@ class Rouge(Metric):
         logging.getLogger("absl").setLevel(logging.WARNING)  # it says which tokenizer it takes
         self.name = name
         self._scorer = RougeScorer([name], use_stemmer=True)
+
+    def _cache_references(self, references: Any) -> Any:
+        for lines in references:
+            check_letters(lines)
+        return super()._cache_references(references)
 
     def _preprocess_segment(self, sent: str) -> str:
         return sent.replace("\\n", "\n")

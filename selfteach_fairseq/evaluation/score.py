@@ -19,7 +19,7 @@ from ..errors import CheckpointError, TextError
 from ..files import lines_of
 from ..layers import SIDES
 from ..programs.generate import Hypothesis, Search, check_options
-from . import quality
+from . import quality, rouge
 from .engines import Task, of_ctranslate2, of_fairseq
 from .likelihood import bits
 from .records import Record
@@ -76,15 +76,12 @@ def score(
         raise ValueError(f"{data}: its {subset} has no targets: name --references")
     if len(lenpens) > 1 and lacks_targets(data, "valid", (source, target)):
         raise ValueError(f"{data}: its valid has no targets to choose by: name one --lenpen")
-    for name in ("bpe", "tokenizer"):
-        if name in said and (references is None or len(lenpens) > 1):
-            raise ValueError(
-                f"--{name}: fairseq-generate joins translations by it, and no targets: name "
-                "--references, and one --lenpen"
-            )
     tokenizer = _tokenizer(tokenizer, target)
     quality.deciding(metric, tokenizer)  # before hours of translating
     given = None if references is None else lines_of(references)
+    if metric == "rouge":
+        rouge.check_words(both[1], joined="bpe" in said)
+        rouge.check_letters(given or [])
     threads = threads or torch.get_num_threads()
     task = Task(model, Path(checkpoint), data, (source, target), both, batch_size, threads, options)
     chosen_engine = of_fairseq(task) if engine == "fairseq" else of_ctranslate2(task, quantization)
@@ -109,7 +106,7 @@ def score(
         "target": target,
         "references": "targets of the data folder" if references is None else str(references),
         **quality.quality(translations, targets, tokenizer, metric),
-        **_likelihood(model, data, (source, target), both),
+        **_likelihood(model, data, (source, target), both, cpu="cpu" in said),
         **used.facts,
         **speed,
         "speed_runs": repeat,
@@ -168,11 +165,11 @@ def _of_checkpoint(model, path, subset):
     }
 
 
-def _likelihood(model, data, pair, both):
+def _likelihood(model, data, pair, both, cpu):
     """Of validation text, if there is any: what models and settings are best chosen by."""
     if not has_targets(data, "valid", pair):
         return {}
-    return {"valid_bits": round(bits(model, data, "valid", pair, both), 4)}
+    return {"valid_bits": round(bits(model, data, "valid", pair, both, cpu), 4)}
 
 
 def _sparsity(model):

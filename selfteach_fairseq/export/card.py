@@ -11,6 +11,8 @@ from ..errors import one_line
 
 TEMPLATE = Path(__file__).with_name("card.md")
 _SCORES = {  # what the card calls the fields of a record
+    "ROUGE-L": "rougeL",
+    "ROUGE-L, signature": "rougeL_signature",
     "BLEU": "bleu",
     "BLEU, signature": "bleu_signature",
     "chrF": "chrf",

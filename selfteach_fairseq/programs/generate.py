@@ -40,6 +40,11 @@ _OF_DATA = {
     for config in (TranslationConfig, DatasetConfig, DistributedTrainingConfig)
     for field in fields(config)
 } - {*_OF_READING, *(field.name for field in fields(CommonConfig))}
+# A target or a translation, up to fairseq-generate's next line; and the scores of all tokens.
+_TEXT = r"^([TD])-(\d+)\t((?:.|\n)*?)\n(?=[A-Z]-\d+\t)"
+_SCORES = r"^P-(\d+)\t(.*)"
+_LINE = re.compile(f"{_TEXT}|{_SCORES}", re.MULTILINE)
+_BREAKS = re.compile(r" ?[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+ ?")
 _PROGRESS = re.compile(r":\s+(\d+) / (\d+) wps=")
 
 
@@ -149,7 +154,10 @@ def _generate(folder, common, environment, subset, options):
         command += ["--path", f"{folder}/model.pt", "--results-path", results]
         log = _run([*command, "--log-format", "simple", "--log-interval", "1"], environment)
         output = Path(results) / f"generate-{subset}.txt"
-        text = output.read_text(encoding="utf-8") if output.is_file() else ""
+        text = ""
+        if output.is_file():
+            with output.open(encoding="utf-8", newline="\n") as lines:
+                text = lines.read()
     speed = _SPEED.search(log) or _SPEED.search(text)  # which one depends on who set up logging
     if not speed:
         why = one_line(log.strip().split("\n")[-1])
@@ -171,22 +179,22 @@ def _generate(folder, common, environment, subset, options):
 
 def _read(text):
     """Hypotheses and targets of what fairseq-generate prints: lines `D-NUMBER TAB SCORE TAB TEXT`,
-    each followed by `P-NUMBER TAB` and the score of every token."""
+    each followed by `P-NUMBER TAB` and the score of every token. White space in a text, of which
+    pieces of bytes may be any, becomes a space."""
     hypotheses, targets = {}, {}
-    for line in text.split("\n"):
-        kind, _, rest = line.partition("-")
-        if kind not in ("T", "D", "P") or "\t" not in rest:
-            continue
-        number, *score, said = rest.split("\t")
-        number = int(number)
+    for kind, number, said, of_scores, scores in _LINE.findall(text):
         if kind == "T":
-            targets[number] = said
+            targets[int(number)] = _one_line(said)
         elif kind == "D":
-            translation, translation_score = said, float(*score)
+            score, _, translation = said.partition("\t")
         else:
-            found = Hypothesis(translation, translation_score, len(said.split()))
-            hypotheses.setdefault(number, []).append(found)
+            found = Hypothesis(_one_line(translation), float(score), len(scores.split()))
+            hypotheses.setdefault(int(of_scores), []).append(found)
     return hypotheses, targets
+
+
+def _one_line(text):
+    return _BREAKS.sub(" ", text)
 
 
 def _run(command, environment):

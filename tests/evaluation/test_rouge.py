@@ -4,6 +4,7 @@ from collections import Counter
 from itertools import combinations
 
 import pytest
+from fairseq.data import Dictionary
 from test_significance import run, scored, table  # noqa: F401  scored is a fixture
 from test_tables import RECORD, written
 
@@ -62,6 +63,39 @@ def test_sentences_of_a_summary_in_another_order():
         for kind in ("rougeL", "rougeLsum")
     }
     assert found["rougeLsum"] == 100 > found["rougeL"] > 0
+
+
+@pytest.mark.parametrize("line", ["кот сидит на ковре", "猫が座る", "der кот сидит"])
+def test_other_letters_than_it_counts_are_refused(line):
+    """For rouge-score would say 0 of what is the same."""
+    with pytest.raises(ValueError, match="--metric rouge counts words of the letters a to z"):
+        quality.score(rouge.Rouge("rougeL"), [line], [line])
+    assert quality.score(rouge.Rouge("rougeL"), ["à la mode"], ["à la mode"]) == 100
+
+
+def test_numbers_of_pieces_are_no_words():
+    pieces = Dictionary()
+    for piece in (*map(str, range(50)), "madeupword0000", "<mask>"):
+        pieces.add_symbol(piece)
+    with pytest.raises(ValueError, match=r"say by which options .* -- --bpe gpt2"):
+        rouge.check_words(pieces, joined=False)
+    rouge.check_words(pieces, joined=True)
+    for number in range(6):
+        pieces.add_symbol(f"w{number}")
+    rouge.check_words(pieces, joined=False)
+
+
+def test_records_of_another_rouge_score_are_not_compared(tmp_path, capsys):
+    of_rouge = {"rougeL": 38.3, "rougeL_signature": "nrefs:1|rouge-score:0.1.2"}
+    other = {**of_rouge, "rougeL_signature": "nrefs:1|rouge-score:0.1.1"}
+    paths = [
+        str(written(tmp_path, {**RECORD, **fields, "system": name}, name))
+        for name, fields in (("a", of_rouge), ("without", {}), ("b", other))
+    ]
+    assert main(["report", *paths[:2]]) == 0
+    assert main(["report", *paths]) == 1
+    assert "b has" in (error := capsys.readouterr().err) or "a has" in error
+    assert "rougeL_signature" in error
 
 
 def test_a_record_has_all_of_it():
