@@ -8,7 +8,7 @@ import math
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from fairseq import checkpoint_utils
@@ -176,30 +176,32 @@ class Checkpoint:
     def _learnt(self) -> Weights:
         return {name: t for name, t in self.weights.items() if not name.endswith(NOT_LEARNT)}
 
-    def cut(self, layers: Layers, fp16: bool = False) -> "Checkpoint":
+    def cut(self, layers: Layers, fp16: bool = False, made_of: Layers | None = None) -> Self:
         """What stock fairseq loads as a model of these layers alone, without this package.
 
         Args:
             fp16: with numbers in half precision
+            made_of: those of a larger model that it was cut out of before its training
 
         Raises: CheckpointError for an architecture or a choice of layers that isn't there, or if
             what is left would be no model that stock fairseq loads.
         """
         try:
-            return self._cut(layers, fp16)
+            return self._cut(layers, fp16, made_of or layers)
         except ValueError as error:
-            where = f"{self.path}: " if self.path else ""
-            raise CheckpointError(f"{where}{error}") from None
+            raise CheckpointError(f"{self.path}: {error}" if self.path else str(error)) from None
 
-    def _cut(self, layers: Layers, fp16: bool) -> "Checkpoint":
+    def _cut(self, layers: Layers, fp16: bool, made_of: Layers) -> Self:
         if self.family is None or self.layers is None:
             raise refusal(self.settings["_name"])
+        if made_of.counts != layers.counts:
+            raise ValueError(f"what is kept, {layers} layers, was not made of {made_of}")
         settings = self.family.stock_settings(self.settings, layers)
         weights = self.family.keep(self.weights, layers)
         check_fits(self.family, settings, weights)
         extra = dict(self.extra)
-        if not layers.are_first:
-            extra["kept_layers"] = str(layers)
+        if not made_of.are_first:
+            extra["kept_layers"] = str(made_of)
         elif layers != self.layers:
             extra.pop("kept_layers", None)
         return replace(

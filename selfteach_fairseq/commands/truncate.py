@@ -26,6 +26,12 @@ def add(commands: Commands) -> None:
             type=_layer_numbers,
             help=f"these {side} layers instead, counted from 0, such as 0,2,4",
         )
+    command.add_argument(
+        "--made-of",
+        metavar="LAYERS",
+        help="note these as its layers: it was cut out of a larger model before, as --layers of "
+        "this says them, and then trained further",
+    )
     command.add_argument("--fp16", action="store_true", help="store half-precision numbers")
     add_output(command)
     command.set_defaults(run=_run)
@@ -47,7 +53,8 @@ def _run(args):
             "say what to keep: either --layers 3, or --keep-encoder and --keep-decoder"
         )
     before = Checkpoint.read(args.checkpoint)
-    after = before.cut(_layers(args.layers, listed, before), args.fp16)
+    made_of = Layers.parse(args.made_of, before.is_encoder) if args.made_of else None
+    after = before.cut(_layers(args.layers, listed, before), args.fp16, made_of)
     after.write(args.output)
     print(f"{'':8}{'layers':>8}{'parameters':>14}{'bytes':>14}")
     for name, one, path in (("before", before, args.checkpoint), ("after", after, args.output)):

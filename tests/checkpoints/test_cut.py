@@ -1,4 +1,5 @@
 from argparse import Namespace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -59,6 +60,12 @@ def test_it_is_known_which_layers_were_kept(tmp_path):
     assert last.cut(Layers.first(1, 1)).kept_layers is None
     assert str(last.cut(Layers.parse("0+2x+1")).kept_layers) == "0+2x+1"
     assert of_file(whole.cut(Layers.first(3, 2))).kept_layers is None is whole.kept_layers
+    # Trained further after it was cut, it has lost the note.
+    trained = replace(last, extra={})
+    noted = of_file(trained.cut(Layers.first(3, 2), made_of=Layers.parse("0+2+3x0+2")))
+    assert str(noted.kept_layers) == "0+2+3x0+2" and noted.layers == Layers.first(3, 2)
+    with pytest.raises(CheckpointError, match="3x2 layers, was not made of 0\\+2x0"):
+        trained.cut(Layers.first(3, 2), made_of=Layers.parse("0+2x0"))
     for note in ("last2x2", "all", 3, ["last3x2"]):
         state = torch.load(tmp_path / "model.pt", weights_only=True)
         state["extra_state"]["kept_layers"] = note
