@@ -8,6 +8,7 @@
 # make compare-scarce    all methods, three seeds, on 10,000 pairs: 4 hours (both with significance)
 # make sizes-multi30k    one run of four sizes against training each, three seeds; sizes-scarce-long: on
 #                        10,000 pairs; sizes-wide: with a wider model; hours each, by estimate
+# make students-scarce-long   students of first, last and other layers, a run each, on these pairs
 # make study             one setting after the other, on 10,000 pairs: 3 hours, by estimate
 # make bitext NAME=mine SRC=train.de TGT=train.en   the same on your own text; a GPU
 # make classify NAME=mine TSV=labels-and-texts MODEL=folder   a BERT, fine-tuned and cut; a GPU; make
@@ -29,10 +30,11 @@ SCARCE := SETTINGS=recipes/scarce.sh WORK=work/scarce
 TRIALS := plain plain@2 plain-dropout-0.1@2 selfteach deep-supervision r-drop paper authors $(notdir $(basename $(wildcard recipes/study/*)))
 
 SIZES := selfteach plain plain@4x3 plain@4x2 plain@4x1 word-kd@4x2
+STUDENTS_OF_ANY_LAYERS := 2 4x2 last2x2 0+3x0+3
 AS_SHIPPED := STUDENTS="4x3 4x2 4x1" AVERAGE="0 5" ENGINES="fairseq ctranslate2-int8"
 
 .PHONY: help demo demo-compare compare-scarce compare-multi30k sizes-multi30k sizes-scarce-long \
-        sizes-wide study iwslt14 bitext summarise classify debian-summaries bench test \
+        students-scarce-long sizes-wide study iwslt14 bitext summarise classify debian-summaries bench test \
         test-slow lint clean
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
@@ -74,6 +76,11 @@ sizes-multi30k: $(VENV)/.ready
 sizes-scarce-long: $(VENV)/.ready  # these two also with TEST_SET=test1
 	METHOD="$${METHOD:-$(SIZES) word-kd@4x1 deep-supervision}" $(AS_SHIPPED) WORK="work/$@" \
 	    SETTINGS=recipes/scarce-long.sh recipes/compare.sh multi30k-de
+
+students-scarce-long: $(VENV)/.ready
+	METHOD="$${METHOD:-plain plain@2 $(foreach one,$(STUDENTS_OF_ANY_LAYERS),selfteach=$(one))}" \
+	    STUDENTS="$(STUDENTS_OF_ANY_LAYERS)" WORK="work/$@" SETTINGS=recipes/scarce-long.sh \
+	    recipes/compare.sh multi30k-de
 
 sizes-wide: $(VENV)/.ready
 	METHOD="$${METHOD:-selfteach plain plain@4x2 word-kd@4x2}" $(AS_SHIPPED) WORK="work/$@" \

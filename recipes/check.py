@@ -19,6 +19,8 @@ from workers import count_gpus
 NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
 QUANTIZATIONS = ("int8", "int8_float32", "int8_float16", "int16", "float16", "bfloat16")
 TEST_SETS = ("test", "test1")
+METRICS = ("", "rouge", "bleu")
+MOST_PIECES = 1023  # of a sentence, which a model of 1,024 positions takes with its end
 PRECISIONS = ("fp32", "fp16", "bf16")
 
 
@@ -52,7 +54,10 @@ def faults(settings: Settings, machine: Machine) -> Iterator[str]:
         yield f"updates: '{settings.updates}' is no number"
     elif not (wrong or of_methods):
         yield from refinements.faults(settings)
+        if settings.bart:
+            yield from _of_bart(settings)
     yield from _of_engines(settings)
+    yield from _of_texts(settings)
     if settings.kind == "classes":
         yield from _of_classes(settings)
     if settings.test_set not in TEST_SETS:
@@ -154,13 +159,33 @@ def _of_engines(settings: Settings) -> Iterator[str]:
         yield "ENGINES: name one at least"
     if settings.quantization not in ("none", *QUANTIZATIONS):
         yield f"QUANTIZATION={settings.quantization}: choose none, {', '.join(QUANTIZATIONS)}"
-    cuts = (settings.layers, *settings.students)
+    of_systems = [depth for word in settings.methods for depth in System.parse(word).depths]
+    cuts = dict.fromkeys([settings.layers, *settings.students, *of_systems])
     if settings.ship and settings.ship not in cuts:
         yield f"SHIP={settings.ship}: choose one of {' '.join(cuts)}, which are cut out"
 
 
+def _of_texts(settings: Settings) -> Iterator[str]:
+    for word in filter(None, (settings.cut_source, settings.longest_text)):
+        if not (_is_number(word) and 0 < int(word) <= MOST_PIECES):
+            yield f"LONGEST={word}: write a number of pieces, 1 to {MOST_PIECES:,}"
+    if settings.metric not in METRICS:
+        yield f"METRIC={settings.metric}: choose rouge or bleu"
+
+
+def _of_bart(settings: Settings) -> Iterator[str]:
+    """What its pieces, which are joined by an option of fairseq-generate, can't be had with."""
+    if settings.engines != ("fairseq",) or settings.ship:
+        yield "BART, ENGINES, SHIP: a BART's summaries are fairseq's alone"
+    for system in systems(settings):
+        name = System.parse(system).name
+        if methods.find(name, settings.family, settings.kind).trains_on_translations:
+            yield f"METHOD={system}: has no teacher with a BART's pieces: leave it out, or BART"
+
+
 def _of_classes(settings: Settings) -> Iterator[str]:
-    for word in (settings.layers, *settings.students):
+    of_systems = [depth for word in settings.methods for depth in System.parse(word).depths]
+    for word in dict.fromkeys([settings.layers, *settings.students, *of_systems]):
         if "x" in word:
             yield f"'{word}': a classifier has an encoder alone: write {word.partition('x')[0]}"
     if settings.engines != ("fairseq",):

@@ -11,6 +11,7 @@ from layers import Layers, layers_of_metric
 
 __all__ = [
     "evenly",
+    "kept_of_cut",
     "layers_of_metric",
     "own_depth",
     "parse_depth",
@@ -48,6 +49,13 @@ def own_depth(word: str) -> str:
         return word
     encoder, decoder = sides(word)
     return str(encoder) if encoder == decoder else f"{encoder}x{decoder}"
+
+
+def kept_of_cut(word: str) -> str:
+    """Options of `selfteach truncate` that keep all of a model that was cut to these layers before
+    it was trained further."""
+    made_of = "" if parse_layers(word).are_first else f" --made-of {word}"
+    return f"--layers {own_depth(word)}{made_of}"
 
 
 def smaller(students: tuple[str, ...], depth: str, strict: bool) -> tuple[str, ...]:

@@ -42,6 +42,11 @@ class System(NamedTuple):
         name, chosen, students = head.partition("=")
         return cls(name, tuple(students.split("-")) if chosen else (), depth)
 
+    @property
+    def depths(self) -> tuple[str, ...]:
+        """All that it names."""
+        return (*filter(None, self.depth.split("-")), *self.students)
+
 
 class Method(NamedTuple):
     """What a method's file says."""

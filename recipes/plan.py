@@ -4,7 +4,7 @@ Run, Cut, Score."""
 from typing import NamedTuple, Protocol
 
 import methods
-from depths import evenly, own_depth, parse_layers, sides, smaller
+from depths import evenly, kept_of_cut, own_depth, parse_layers, sides, smaller
 from methods import Method, System
 from settings import Settings
 
@@ -127,7 +127,9 @@ class Cut(NamedTuple):
         return f"{self.run.name}/{self.run.settings.checkpoint}"
 
     def _keep(self) -> str:
-        if self.run.is_schedule or not self.run.method.cuts_every_other_layer:
+        if self.run.is_schedule:
+            return kept_of_cut(self.depth)
+        if not self.run.method.cuts_every_other_layer:
             return f"--layers {self.depth}"
         encoder, decoder = (
             ",".join(map(str, evenly(depth, kept)))

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import methods
-from depths import parse_layers, sides
+from depths import kept_of_cut, parse_layers, sides
 from methods import Method
 from plan import Cut, Score, runs_of
 from settings import RECIPES, Settings
@@ -46,7 +46,7 @@ class Refinement(NamedTuple):
             "depth": cut["depth"],
             "stage": f"refine-{self.folder}",
             "checkpoint": f"{self.folder}/{settings.checkpoint}",
-            "keep": f"--layers {cut['depth']}",
+            "keep": kept_of_cut(cut["depth"]),
             "start": f"{cut['name']}-{cut['depth']}",  # the cut model
             "encoder": str(encoder),
             "decoder": str(decoder),

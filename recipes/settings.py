@@ -39,6 +39,10 @@ class Settings(NamedTuple):
     refine_depths: tuple[str, ...]
     refine_updates: str
     needs_gpu: str
+    metric: str
+    bart: str
+    cut_source: str
+    longest_text: str
 
 
 class Machine(NamedTuple):

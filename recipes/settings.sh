@@ -16,7 +16,8 @@ if [[ ! $family || $corpus == */* || ! -f $recipes/$family/settings.sh ]]; then
 fi
 metric=  # of tests of significance and for length penalties: rouge, else BLEU or accuracy
 kind=translation  # or classes: of labels for texts
-bart= bert= cut_source=  # folders of pretrained models; so many pieces that sources are cut to
+bart= bert=  # folders of pretrained models
+cut_source= longest_text=  # so many pieces that sources, or texts with a label, are cut to
 types=10000 normalization=identity seeds="1" methods=selfteach average=0 checkpoint=checkpoint_best.pt needs_gpu=
 engines=fairseq within= ship= quantization=int8 example=
 updates= refine_updates= later=  # of a whole training, of a refinement; options for the stages of METHOD=gradual after the first

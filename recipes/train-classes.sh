@@ -15,7 +15,7 @@ fi
 
 # of_classes LAYERS SCHEDULE: what a training of so many layers starts from, and how long it takes.
 of_classes() {
-    local pretrained=$work/pretrained-$1.pt steps=${2//[^,]}
+    local steps=${2//[^,]}
     depth=(--encoder-layers "$1")
     start=(--best-checkpoint-metric accuracy --maximize-best-checkpoint-metric)
     budget="--max-update $total"
@@ -23,9 +23,5 @@ of_classes() {
         local updates=$((total / ${#steps}))
         budget="--stage-updates $updates" start=() words+=" --warmup-updates $((updates * 6 / 100))"
     fi
-    if [[ ! $bert ]]; then return; fi
-    stage "pretrained-$1" "$pretrained" pretrained -- \
-        selfteach truncate "$work/pretrained/model.pt" --layers "$1" -o "$pretrained" --force
-    needs+=" pretrained-$1"
-    if [[ $2 ]]; then start=(--init "$pretrained"); else start+=(--finetune-from-model "$pretrained"); fi
+    if [[ $bert ]]; then from_pretrained "$work/pretrained/model.pt" "$1" "$2" pretrained; fi
 }

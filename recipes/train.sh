@@ -25,6 +25,15 @@ if [[ ${KEEP_EVERY:-} ]]; then keep+=(--save-interval-updates "$KEEP_EVERY"); fi
 task=(--source-lang "$source" --target-lang "$target")
 if [[ $kind == classes ]]; then source "$recipes/train-classes.sh"; fi
 
+# from_pretrained FILE DEPTH SCHEDULE NEEDED: a training starts from so many layers of a pretrained
+# model.
+from_pretrained() {
+    local cut=$work/pretrained-$2.pt
+    stage "pretrained-$2" "$cut" "$4" -- selfteach truncate "$1" --layers "$2" -o "$cut" --force
+    needs+=" pretrained-$2"
+    if [[ $3 ]]; then start+=(--init "$cut"); else start+=(--finetune-from-model "$cut"); fi
+}
+
 list=$(runs name system seed teacher data needs schedule encoder decoder budget flags)
 while IFS="|" read -r name system seed teacher data needs schedule encoder decoder budget words <&3
 do
@@ -33,6 +42,9 @@ do
     fi
     depth=(--encoder-layers "$encoder" --decoder-layers "$decoder") start=()
     if [[ $kind == classes ]]; then of_classes "$encoder" "$schedule"; fi
+    if [[ $bart ]]; then
+        from_pretrained "$bart/model.pt" "${encoder}x$decoder" "$schedule" "$bart/model.pt"
+    fi
     if [[ $schedule ]]; then
         trainer=(selfteach gradual "$work/data" --save-dir "$work/$name" --schedule "$schedule"
             $budget "${start[@]}" ${later:+--later "$later"} -- --distributed-world-size "${workers[1]}")

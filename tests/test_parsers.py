@@ -7,7 +7,7 @@ import iwslt14_markup as markup
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from text import CorpusError
+from text import MOST_COMPOSED, CorpusError, tidy_line
 
 from selfteach_fairseq.errors import one_line
 from selfteach_fairseq.layers import Layers, parse_students
@@ -102,6 +102,14 @@ def test_tidy_text_is_one_line_a_side(pairs):
     tidy = bitext.tidy(pairs)
     assert len(tidy) == len(pairs) and bitext.tidy(tidy) == tidy
     assert all(is_one_line(side) for pair in tidy for side in pair)
+
+
+def test_a_long_document_is_composed_as_a_short_line_is():
+    document = " ".join(["cafe\u0301"] * 1000)
+    assert len(document) > MOST_COMPOSED
+    assert tidy_line(document) == " ".join(["caf\u00e9"] * 1000)
+    marks = "a" + "\u0301" * MOST_COMPOSED
+    assert tidy_line(f"cafe\u0301 {marks}") == f"caf\u00e9 {marks}"
 
 
 @given(PAIRS)

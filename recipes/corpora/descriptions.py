@@ -48,7 +48,9 @@ def divided(lines: list[str]) -> dict[str, list[Pair]]:
     sources: dict[str, str] = {}
     long: dict[str, tuple[str, list[str]]] = {}
     for package in packages(lines):
-        name = package.get("Package", "")
+        name = package.get("Package")
+        if not name:
+            continue
         sources.setdefault(name, package.get("Source") or name)
         line, *rest = package.get("Description-en", "").split("\n")
         if rest:

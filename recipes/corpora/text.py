@@ -31,7 +31,7 @@ UNPACKED_BY = {
 }
 MAX_RATIO = 100  # of unpacked to packed text; what is translated has 3 to 20
 LEAST_LIMIT = 2**22  # bytes that may always be unpacked
-MOST_COMPOSED = 4000  # characters of a sentence: of thousands of marks it takes their square
+MOST_COMPOSED = 4000  # characters of a word: of thousands of marks it takes their square
 
 Pair = tuple[str, str]
 
@@ -105,12 +105,12 @@ def tidy_line(sentence: str) -> str:
     """A sentence as every corpus has it: with single spaces, in Unicode's composed form, NFC.
 
     To fairseq all white space is a space, and a word that is spelt in two ways is two words. All
-    else stays as it is. What has over 4,000 characters, which no model takes, is not composed.
+    else stays as it is, and so do words of over 4,000 characters.
     """
-    sentence = " ".join(sentence.split())
-    if len(sentence) > MOST_COMPOSED:
-        return sentence
-    return unicodedata.normalize("NFC", sentence)
+    return " ".join(
+        word if len(word) > MOST_COMPOSED else unicodedata.normalize("NFC", word)
+        for word in sentence.split()
+    )
 
 
 def write(splits: dict[str, list[Pair]], languages: tuple[str, str], out: Path) -> None:

@@ -1,6 +1,7 @@
 """A BART that stock fairseq has trained, fine-tuned by fairseq's own command with students."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -145,14 +146,31 @@ def folder_of_bart(tmp_path):
 def test_summaries_by_a_pretrained_bart(project, folder_of_bart):
     project.settings.write_text(RECIPE)
     options = {"BART": str(folder_of_bart), "BART_ARCH": "bart_selfteach_base", "LONGEST": "40"}
+    options |= {"METHOD": "selfteach plain@2x1", "LENPENS": "0.6 1"}
+    options |= {"REFINE": "plain", "REFINE_DEPTHS": "last2x1", "REFINE_UPDATES": "5"}
     output = project.finish("summarise-mine", **options)
     quality, *_ = rows(output)
-    assert [row["layers"] for row in quality] == ["4x3", "2x1", "last2x1"]
+    assert [(row["system"], row["layers"]) for row in quality] == [
+        *(("selfteach", layers) for layers in ("4x3", "2x1", "last2x1")),
+        ("plain@2x1", "2x1"),
+        ("selfteach+plain", "last2x1"),
+    ]
     work = project.folder / "work/summarise-mine"
     # Text comes out, not the numbers of pieces.
-    said = (work / "selfteach-seed1-4x3.hyp.txt").read_text().split()
+    said = (work / "tuned/selfteach-seed1-4x3.hyp.txt").read_text().split()
     assert said and not all(word.isdigit() for word in said)
-    log = (work / "logs/train-selfteach-seed1.log").read_text()
-    assert f"loading pretrained model from {folder_of_bart}/model.pt" in log
+    # Each starts from its own layers of it; what is refined, from what was cut out.
+    for stage, start in (
+        ("train-selfteach-seed1", "pretrained-4x3.pt"),
+        ("train-plain@2x1-seed1", "pretrained-2x1.pt"),
+        ("refine-selfteach+plain-seed1-last2x1", "selfteach-seed1-last2x1.pt"),
+    ):
+        log = (work / f"logs/{stage}.log").read_text()
+        assert re.findall("loading pretrained model from (.*):", log) == [str(work / start)]
+    before, cut = (
+        Checkpoint.read(path).weights
+        for path in (folder_of_bart / "model.pt", work / "pretrained-2x1.pt")
+    )
+    assert all(torch.equal(tensor, before[name][: len(tensor)]) for name, tensor in cut.items())
     line = project.finish("summarise-mine", BART="/nowhere", code=1).splitlines()[-1]
     assert line.endswith("BART=/nowhere: has no model.pt")

@@ -89,6 +89,7 @@ def test_paragraphs_of_more_than_three_packages_are_left_out(tmp_path):
         package("two", "two words"),
         package("gone", "transitional package for another"),
         package("all", "many of them - metapackage"),
+        "Description-en: of no package\n " + WORDS + "\n",
         "Package: none\nDescription-en: without a long one\n",
         "Package: other\nDescription-de: etwas ganz anderes\n " + WORDS + "\n",
     ],

@@ -194,6 +194,55 @@ def test_the_best_checkpoint_and_an_average_beside_it(rows):
     assert rows("--refinements", "start") == [["selfteach-seed1-2"]]
 
 
+def test_what_was_trained_after_it_was_cut_is_kept_whole(rows):
+    options = {"METHOD": "selfteach", "STUDENTS": "0+2x0+2 last2", "REFINE": "plain"}
+    found = rows("--refinements", "keep", **options, REFINE_DEPTHS="0+2x0+2 last2 4")
+    assert found == [
+        ["--layers 4"],
+        ["--layers 2 --made-of 0+2x0+2"],
+        ["--layers 2 --made-of last2"],
+    ]
+    found = rows("--cuts", "keep", METHOD="gradual@4-0+2x0+2-1", REFINE="")
+    assert found == [["--layers 4"], ["--layers 2 --made-of 0+2x0+2"], ["--layers 1"]]
+
+
+@pytest.fixture
+def bart(tmp_path, monkeypatch):
+    """The settings of a recipe with a BART."""
+    for name in ("model.pt", "dict.txt", "encoder.json", "vocab.bpe", "documents", "summaries"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("BART", str(tmp_path))
+    monkeypatch.setenv("SRC", str(tmp_path / "documents"))
+    monkeypatch.setenv("TGT", str(tmp_path / "summaries"))
+
+
+@pytest.mark.usefixtures("bart")
+def test_a_bart_has_the_layers_of_its_architecture(rows):
+    def found(**options):
+        return rows("encoder", "cuts", corpus="summarise-mine", METHOD="selfteach", **options)
+
+    assert found() == [["12", "12 last6x6"]]
+    assert found(BART_ARCH="bart_selfteach_base") == [["6", "6 last3x3"]]
+
+
+@pytest.mark.usefixtures("bart")
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("LONGEST", "many", "LONGEST=many: write a number of pieces, 1 to 1,023"),
+        ("LONGEST", "0", "LONGEST=0: "),
+        ("LONGEST", "1024", "LONGEST=1024: "),
+        ("METRIC", "chrf", "METRIC=chrf: choose rouge or bleu"),
+        ("METHOD", "plain seq-kd@6", "METHOD=seq-kd@6: has no teacher with a BART's pieces"),
+        ("ENGINES", "fairseq ctranslate2", "a BART's summaries are fairseq's alone"),
+        ("SHIP", "12", "a BART's summaries are fairseq's alone"),
+    ],
+)
+def test_what_summaries_by_a_bart_have_not(rows, name, value, message):
+    with pytest.raises(settings.SettingsError, match=re.escape(message)):
+        rows(corpus="summarise-mine", **{name: value})
+
+
 @pytest.mark.parametrize("words", ["5 10", "0 5 10", "5 0", "0 0"])
 def test_two_averages_are_refused(rows, words):
     with pytest.raises(settings.SettingsError, match=f'AVERAGE="{words}": write one number, or 0'):
@@ -222,11 +271,14 @@ def test_what_classifiers_have_not(rows, tmp_path, monkeypatch):
     (tmp_path / "table.tsv").touch()
     given = {"TSV": tmp_path / "table.tsv", "STUDENTS": "2x1 2", "SHIP": "2"}
     given |= {"ENGINES": "fairseq ctranslate2", "REFINE": "r3f", "REFINE_UPDATES": "10"}
+    given |= {"METHOD": "selfteach=3x2", "LONGEST": "none"}
     for name, value in given.items():
         monkeypatch.setenv(name, str(value))
     found = [*check.faults(settings.read("classify-mine"), Machine())]
     for begin in (
         "'2x1': a classifier has an encoder alone: write 2",
+        "'3x2': a classifier has an encoder alone: write 3",
+        "LONGEST=none: write a number of pieces",
         "ENGINES=",
         "REFINE=r3f: is",
     ):
@@ -255,6 +307,7 @@ def test_a_run_with_students_of_its_own(rows):
         ["selfteach=4x2-seed1", "4 4x2", "4x2"],
         ["selfteach=2-last2x2@3-seed1", "3 2 last2x2", "2,last2x2"],
     ]
+    assert rows("--cuts", "depth", METHOD="selfteach=4x1", SHIP="4x1") == [["4"], ["4x1"]]
     for word, message in (
         ("plain=2", "METHOD=plain=2: plain trains no students: leave out what is behind ="),
         ("gradual=2", "METHOD=gradual=2: gradual trains no students"),
