@@ -34,8 +34,9 @@ def python():
     script, address = Path(folder.name, "python"), Path(folder.name, "socket")
     prefork = ROOT / "tests/prefork.py"
     script.write_text(
-        f'#!/bin/sh\nif [ "$1" != -m ]; then exec "{sys.executable}" "$@"; fi\n'
-        f'exec "{sys.executable}" -IS "{prefork}" "{address}" "$@"\n'
+        f'#!/bin/sh\ncase "$1" in -m | */measure.py)\n'
+        f'exec "{sys.executable}" -IS "{prefork}" "{address}" "$@" ;; esac\n'
+        f'exec "{sys.executable}" "$@"\n'
     )
     script.chmod(0o755)
     server = subprocess.Popen(

@@ -2,6 +2,7 @@
 
     python prefork.py SOCKET --serve                    a process that has imported it, and forks
     python -IS prefork.py SOCKET -m MODULE ARGUMENT...  what `python -m` does, by a fork of that one
+    python -IS prefork.py SOCKET SCRIPT ARGUMENT...     what `python SCRIPT` does, likewise
 
 Each command is a process of its own, with its own arguments, environment, folder and files, and
 this package is imported there. Signals reach it; if whoever waits for it is killed, so is it. Other
@@ -17,6 +18,7 @@ import sys
 
 MODULES = ("fairseq_cli.preprocess", "fairseq_cli.train", "fairseq_cli.generate")
 MODULES += ("selfteach_fairseq.cli",)
+SCRIPTS = ("measure.py",)  # which import fairseq, too
 _LONGEST = 2**20  # bytes of a request
 
 
@@ -25,6 +27,8 @@ def main(address, *arguments):
         serve(address)
     elif arguments[:1] == ("-m",) and arguments[1] in MODULES:
         end(ask(address, arguments[1:]))
+    elif os.path.basename(arguments[0]) in SCRIPTS:
+        end(ask(address, arguments))
     os.execv(sys.executable, [sys.executable, *arguments])
 
 
@@ -39,9 +43,15 @@ def ask(address, arguments):
         connection.connect(address)
         socket.send_fds(connection, [json.dumps(request).encode()], [0, 1, 2])
         process = int(connection.recv(64))
+        send = kill_of(arguments)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, _: os.kill(process, number))
+            signal.signal(number, lambda number, _: send(process, number))
         return int(connection.recv(64))
+
+
+def kill_of(arguments):
+    """What reaches a command: of a script, which leaves the work to another one, both."""
+    return os.killpg if arguments[0].endswith(".py") else os.kill
 
 
 def end(status):
@@ -58,7 +68,10 @@ def serve(address):
     import logging
 
     import fairseq.tasks  # noqa: F401
+    import matplotlib.figure  # noqa: F401
+    import rouge_score.rouge_scorer  # noqa: F401
     import sacrebleu.metrics  # noqa: F401
+    import torch._dynamo  # noqa: F401  which whatever builds a model, or an optimizer, imports
 
     logging.root.handlers.clear()  # a command sets up its own
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
@@ -77,19 +90,20 @@ def serve(address):
 
 def attend(connection, python):
     """Starts a command, tells how it ended, and ends."""
-    request, files, *_ = socket.recv_fds(connection, _LONGEST, 3)
+    content, files, *_ = socket.recv_fds(connection, _LONGEST, 3)
+    request = json.loads(content)
     process = os.fork()
     if process == 0:
         connection.close()
         sys.executable = python  # for commands that run commands
-        execute(json.loads(request), files)
+        execute(request, files)
     for file in files:
         os.close(file)
     connection.send(str(process).encode())
     ended = os.pidfd_open(process)
     ready, *_ = select.select([ended, connection], [], [])
     if ended not in ready:  # whoever waited has been killed
-        os.kill(process, signal.SIGKILL)
+        kill_of(request["arguments"])(process, signal.SIGKILL)
     _, status = os.waitpid(process, 0)
     if ended in ready:
         connection.send(str(status).encode())
@@ -113,12 +127,17 @@ def execute(request, files):
     os.chdir(request["folder"])
     if kind := os.environ.get("PYTHONWARNINGS"):
         warnings.simplefilter(kind)
-    module = request["arguments"][0]
+    command = request["arguments"][0]
+    is_script = command.endswith(".py")
     sys.argv = request["arguments"]
-    sys.path[:1] = [os.getcwd(), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    first = os.path.dirname(os.path.abspath(command)) if is_script else os.getcwd()
+    sys.path[:1] = [first, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     code = 0
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        if is_script:
+            runpy.run_path(command, run_name="__main__")
+        else:
+            runpy.run_module(command, run_name="__main__", alter_sys=True)
     except SystemExit as error:
         code = error.code or 0
         if not isinstance(code, int):
