@@ -47,14 +47,20 @@ def test_they_name_no_folder_of_the_machine_that_made_them(folder):
 
 
 def cells(engines):
-    """What the docs show of a model: its quality in fairseq, and as int8 in CTranslate2."""
+    """What the docs show of a model: its quality in fairseq, and as int8 in CTranslate2, if any."""
 
     def mean(engine, name, digits):
         values = [record[name] for record in engines[engine]]
         return f"{sum(values) / len(values):.{digits}f}"
 
-    if "" in engines:  # classifiers are of one engine
-        return [mean("", "accuracy", 1), mean("", "f1", 1)]
+    if "" in engines:  # all of the folder are fairseq's
+        first = engines[""][0]
+        if "accuracy" in first:
+            return [mean("", "accuracy", 1), mean("", "f1", 1)]
+        of_summaries = [
+            mean("", name, 1) for name in ("rouge1", "rouge2", "rougeL") if name in first
+        ]
+        return [*of_summaries, mean("", "bleu", 1), mean("", "valid_bits", 3)]
     return [
         mean("fairseq", "bleu", 1),
         mean("fairseq", "chrfpp", 1),
