@@ -57,7 +57,9 @@ def test_depths_are_found_however_they_are_written(read):
 def test_students_of_as_many_layers_are_told_apart(read):
     wanted = {"REFINE": "r3f", "REFINE_DEPTHS": "last2", "STUDENTS": "2 last2x2"}
     found = refinements.refinements_of(read(METHOD="selfteach", **wanted))
-    assert columns(found, "start", "keep") == [("selfteach-seed1-last2x2", "--layers last2x2")]
+    assert columns(found, "start", "keep") == [
+        ("selfteach-seed1-last2x2", "--layers 2 --made-of last2x2")
+    ]
 
 
 def test_the_learning_rate_that_wins_in_training(read):
