@@ -159,10 +159,15 @@ def _of_engines(settings: Settings) -> Iterator[str]:
         yield "ENGINES: name one at least"
     if settings.quantization not in ("none", *QUANTIZATIONS):
         yield f"QUANTIZATION={settings.quantization}: choose none, {', '.join(QUANTIZATIONS)}"
-    of_systems = [depth for word in settings.methods for depth in System.parse(word).depths]
-    cuts = dict.fromkeys([settings.layers, *settings.students, *of_systems])
+    cuts = _depths(settings)
     if settings.ship and settings.ship not in cuts:
         yield f"SHIP={settings.ship}: choose one of {' '.join(cuts)}, which are cut out"
+
+
+def _depths(settings: Settings) -> list[str]:
+    """All that LAYERS, STUDENTS and METHOD name, each once."""
+    of_systems = [depth for word in settings.methods for depth in System.parse(word).depths]
+    return list(dict.fromkeys([settings.layers, *settings.students, *of_systems]))
 
 
 def _of_texts(settings: Settings) -> Iterator[str]:
@@ -184,8 +189,7 @@ def _of_bart(settings: Settings) -> Iterator[str]:
 
 
 def _of_classes(settings: Settings) -> Iterator[str]:
-    of_systems = [depth for word in settings.methods for depth in System.parse(word).depths]
-    for word in dict.fromkeys([settings.layers, *settings.students, *of_systems]):
+    for word in _depths(settings):
         if "x" in word:
             yield f"'{word}': a classifier has an encoder alone: write {word.partition('x')[0]}"
     if settings.engines != ("fairseq",):

@@ -41,7 +41,7 @@ _OF_DATA = {
     for field in fields(config)
 } - {*_OF_READING, *(field.name for field in fields(CommonConfig))}
 # A target or a translation, up to fairseq-generate's next line; and the scores of all tokens.
-_TEXT = r"^([TD])-(\d+)\t((?:.|\n)*?)\n(?=[A-Z]-\d+\t)"
+_TEXT = r"^([TD])-(\d+)\t((?s:.)*?)\n(?=[A-Z]-\d+\t)"
 _SCORES = r"^P-(\d+)\t(.*)"
 _LINE = re.compile(f"{_TEXT}|{_SCORES}", re.MULTILINE)
 _BREAKS = re.compile(r" ?[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+ ?")
