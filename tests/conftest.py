@@ -34,7 +34,7 @@ def python():
     script, address = Path(folder.name, "python"), Path(folder.name, "socket")
     prefork = ROOT / "tests/prefork.py"
     script.write_text(
-        f'#!/bin/sh\ncase "$1" in -m | */measure.py)\n'
+        f'#!/bin/sh\ncase "$1" in -m | */measure.py | */ddp_step.py)\n'
         f'exec "{sys.executable}" -IS "{prefork}" "{address}" "$@" ;; esac\n'
         f'exec "{sys.executable}" "$@"\n'
     )
@@ -68,6 +68,12 @@ def fairseq(command, *arguments, **options):
     return run(sys.executable, "-m", f"fairseq_cli.{command}", *arguments, **options)
 
 
+def torchrun(*command):
+    """Run a command as two workers, which are told of each other by the environment."""
+    here = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
+    return run(*here, "--no-python", *command)
+
+
 def selfteach(*arguments, **options):
     return run(sys.executable, "-m", "selfteach_fairseq.cli", *arguments, **options)
 
@@ -88,6 +94,15 @@ def train_command(data, save_dir, *flags):
 
 def train(data, save_dir, *flags, **options):
     return run(*train_command(data, save_dir, *flags), **options)
+
+
+def train_as_two(*command):
+    """Run a train_command by two workers that share each batch."""
+    return torchrun(
+        *("bash", "-c", 'exec "$@" --distributed-rank "$RANK"', "bash", python(), *command[1:]),
+        *("--distributed-world-size", 2, "--distributed-init-method", "env://"),
+        *("--distributed-no-spawn", "--distributed-backend", "gloo"),
+    )
 
 
 def install_commands(folder):

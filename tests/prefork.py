@@ -17,8 +17,8 @@ import socket
 import sys
 
 MODULES = ("fairseq_cli.preprocess", "fairseq_cli.train", "fairseq_cli.generate")
-MODULES += ("selfteach_fairseq.cli",)
-SCRIPTS = ("measure.py",)  # which import fairseq, too
+MODULES += ("selfteach_fairseq.cli", "torch.distributed.run")
+SCRIPTS = ("measure.py", "ddp_step.py")  # which import fairseq, too
 _LONGEST = 2**20  # bytes of a request
 
 

@@ -1,12 +1,11 @@
 """Invariant 5: workers that share a batch, and updates that gather one, are as one worker."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import run, train, train_command
+from conftest import python, torchrun, train, train_as_two, train_command
 from exact import assert_same, last
 from reference import layer_zeros
 from tiny import batch, build, checkpoint_of, gradients
@@ -18,11 +17,6 @@ FLAGS = (
     *("--student-layers", "2x1,3", "--dropout", 0, "--optimizer", "sgd", "--lr", 0.3),
     *("--clip-norm", 1, "--max-epoch", 3, "--max-tokens", 9999),
 )
-TWO_WORKERS = (
-    *("--distributed-world-size", 2, "--distributed-init-method", "env://"),
-    *("--distributed-no-spawn", "--distributed-backend", "gloo"),
-)
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
 
 
 def trained(data, folder, *flags, workers=1, backend="legacy_ddp"):
@@ -30,11 +24,8 @@ def trained(data, folder, *flags, workers=1, backend="legacy_ddp"):
     if workers == 1:
         log = train(data, folder, *FLAGS, *flags).stdout
     else:
-        flags = (*FLAGS, *flags, *TWO_WORKERS, "--ddp-backend", backend)
-        command = train_command(data, folder, *flags)
-        words = " ".join(f"'{word}'" for word in command)
-        script = f"exec {words} --distributed-rank $RANK"
-        log = run(*TORCHRUN, "--no-python", "bash", "-c", script).stdout
+        flags = (*FLAGS, *flags, "--ddp-backend", backend)
+        log = train_as_two(*train_command(data, folder, *flags)).stdout
     lines = [line for line in log.splitlines() if "| train |" in line]
     figures = dict(part.split(" ", 1) for part in lines[-1].split("| train | ")[1].split(" | "))
     return Checkpoint.read(folder / "checkpoint_last.pt").weights, figures
@@ -121,7 +112,7 @@ def test_pytorch_ddp_averages_the_whole_gradient(tmp_path, flags):
     if flags[-1] == "--teacher":
         flags = (*flags, tmp_path / "teacher.pt")
         torch.save(checkpoint_of(build(seed=5)[0]), flags[-1])
-    run(*TORCHRUN, Path(__file__).with_name("ddp_step.py"), path, *flags)
+    torchrun(python(), Path(__file__).with_name("ddp_step.py"), path, *flags)
     model, criterion = build(*flags)
     loss, _, _ = criterion(model.train(), batch(sentences=6))
     loss.backward()

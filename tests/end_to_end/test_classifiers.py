@@ -10,7 +10,7 @@ import pytest
 import sentencepiece
 import torch
 from classifiers import LABELS, make_labelled_text, preprocess, train, train_command
-from conftest import ENVIRONMENT, fairseq, python, run, selfteach
+from conftest import ENVIRONMENT, fairseq, python, run, selfteach, train_as_two
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.classes.classifier import Classifier
@@ -226,13 +226,6 @@ def test_killed_and_resumed_is_never_killed(data, tmp_path):
     assert all(torch.equal(tensor, other.weights[n]) for n, tensor in one.weights.items())
 
 
-TWO_WORKERS = (
-    *("--distributed-world-size", 2, "--distributed-init-method", "env://"),
-    *("--distributed-no-spawn", "--distributed-backend", "gloo"),
-)
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
-
-
 def test_a_cut_of_what_hydra_trained_keeps_its_task(data, cut, tmp_path):
     """Whose settings are not among the model's there."""
     state = torch.load(cut / "4.pt")
@@ -255,10 +248,8 @@ def test_two_workers_are_one(data, tmp_path, head):
         *("--ddp-backend", "legacy_ddp"),
     )
     one = train(data, tmp_path / "one", *flags, "--batch-size", 96).stdout
-    command = train_command(data, tmp_path / "two", *flags, "--batch-size", 48, *TWO_WORKERS)
-    words = " ".join(f"'{word}'" for word in command)
-    script = f"exec {words} --distributed-rank $RANK"
-    two = run(*TORCHRUN, "--no-python", "bash", "-c", script).stdout
+    command = train_command(data, tmp_path / "two", *flags, "--batch-size", 48)
+    two = train_as_two(*command).stdout
     weights = Checkpoint.read(tmp_path / "one/checkpoint_last.pt").weights
     found = Checkpoint.read(tmp_path / "two/checkpoint_last.pt").weights
     for name, weight in weights.items():
