@@ -14,7 +14,7 @@ if [[ ${DUMP:-} ]]; then
 fi
 
 if [[ $variant == summaries ]]; then
-    source=document target=summary metric=${METRIC:-rouge} cut_source=${LONGEST:-128}
+    source=document target=summary metric=${METRIC:-rouge} cut_source=${LONGEST:-512}
     source "$recipes/small.sh"
     students="4x2" updates=3600
     training+=(--warmup-updates 400 --total-num-update "$updates" --max-tokens 6700)
