@@ -26,12 +26,16 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 STAGES := $(strip prepare train truncate $(if $(REFINE),refine)) score report
-SCARCE := SETTINGS=recipes/scarce.sh WORK=work/scarce
+SCARCE := SETTINGS=recipes/scarce.sh WORK="$${WORK:-work/scarce}"
 TRIALS := plain plain@2 plain-dropout-0.1@2 selfteach deep-supervision r-drop paper authors $(notdir $(basename $(wildcard recipes/study/*)))
 
 SIZES := selfteach plain plain@4x3 plain@4x2 plain@4x1 word-kd@4x2
 STUDENTS_OF_ANY_LAYERS := 2 4x2 last2x2 0+3x0+3
-AS_SHIPPED := STUDENTS="4x3 4x2 4x1" AVERAGE="0 5" ENGINES="fairseq ctranslate2-int8"
+AS_SHIPPED := STUDENTS="$${STUDENTS:-4x3 4x2 4x1}" AVERAGE="$${AVERAGE:-0 5}" \
+    ENGINES="$${ENGINES:-fairseq ctranslate2-int8}"
+
+# What is made to ship comes out, unless STAGES says else.
+demo classify debian-sections glue-%: STAGES += export
 
 .PHONY: help demo demo-compare compare-scarce compare-multi30k sizes-multi30k sizes-scarce-long \
         students-scarce-long sizes-wide study iwslt14 bitext summarise classify debian-summaries bench test \
@@ -40,10 +44,10 @@ help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
 
 demo: $(VENV)/.ready
-	recipes/run.sh demo $(STAGES) export
+	recipes/run.sh demo $(STAGES)
 
 demo-compare: $(VENV)/.ready
-	METHOD="selfteach plain plain@4x2 plain@2" recipes/run.sh demo $(STAGES)
+	METHOD="$${METHOD:-selfteach plain plain@4x2 plain@2}" recipes/run.sh demo $(STAGES)
 
 iwslt14: iwslt14-de iwslt14-ar iwslt14-fa iwslt14-es iwslt14-he
 
@@ -54,11 +58,12 @@ multi30k-%: $(VENV)/.ready
 	recipes/run.sh $@ $(STAGES)
 
 schedules-%: $(VENV)/.ready
-	SETTINGS=recipes/schedules.sh WORK="work/$@" recipes/run.sh "$*" $(STAGES)
+	SETTINGS=recipes/schedules.sh WORK="$${WORK:-work/$@}" recipes/run.sh "$*" $(STAGES)
 
 importance-%: $(VENV)/.ready
-	KEEP_EVERY=150 METHOD="plain selfteach" SEEDS=$${SEEDS:-1} LAYERS=6 STUDENTS=3 \
-	    SETTINGS=recipes/schedules.sh WORK="work/$@" recipes/run.sh "$*" prepare train truncate score importance report
+	KEEP_EVERY=$${KEEP_EVERY:-150} METHOD="$${METHOD:-plain selfteach}" SEEDS=$${SEEDS:-1} LAYERS=$${LAYERS:-6} \
+	    STUDENTS="$${STUDENTS:-3}" \
+	    SETTINGS=recipes/schedules.sh WORK="$${WORK:-work/$@}" recipes/run.sh "$*" prepare train truncate score importance report
 
 compare-multi30k: $(VENV)/.ready
 	METHOD="$${METHOD:-plain plain@3 plain@2 deep-supervision selfteach}" SEEDS=$${SEEDS:-1} \
@@ -68,22 +73,22 @@ compare-scarce: $(VENV)/.ready
 	$(SCARCE) recipes/compare.sh multi30k-de
 
 study: $(VENV)/.ready
-	METHOD="$(TRIALS)" LENPENS="0.6 1 1.4 1.8" $(SCARCE) recipes/run.sh multi30k-de $(STAGES)
+	METHOD="$${METHOD:-$(TRIALS)}" LENPENS="$${LENPENS:-0.6 1 1.4 1.8}" $(SCARCE) recipes/run.sh multi30k-de $(STAGES)
 
 sizes-multi30k: $(VENV)/.ready
-	METHOD="$${METHOD:-$(SIZES)}" $(AS_SHIPPED) WORK="work/$@" recipes/compare.sh multi30k-de
+	METHOD="$${METHOD:-$(SIZES)}" $(AS_SHIPPED) WORK="$${WORK:-work/$@}" recipes/compare.sh multi30k-de
 
 sizes-scarce-long: $(VENV)/.ready  # these two also with TEST_SET=test1
-	METHOD="$${METHOD:-$(SIZES) word-kd@4x1 deep-supervision}" $(AS_SHIPPED) WORK="work/$@" \
+	METHOD="$${METHOD:-$(SIZES) word-kd@4x1 deep-supervision}" $(AS_SHIPPED) WORK="$${WORK:-work/$@}" \
 	    SETTINGS=recipes/scarce-long.sh recipes/compare.sh multi30k-de
 
 students-scarce-long: $(VENV)/.ready
 	METHOD="$${METHOD:-plain plain@2 $(foreach one,$(STUDENTS_OF_ANY_LAYERS),selfteach=$(one))}" \
-	    STUDENTS="$(STUDENTS_OF_ANY_LAYERS)" WORK="work/$@" SETTINGS=recipes/scarce-long.sh \
+	    STUDENTS="$${STUDENTS:-$(STUDENTS_OF_ANY_LAYERS)}" WORK="$${WORK:-work/$@}" SETTINGS=recipes/scarce-long.sh \
 	    recipes/compare.sh multi30k-de
 
 sizes-wide: $(VENV)/.ready
-	METHOD="$${METHOD:-selfteach plain plain@4x2 word-kd@4x2}" $(AS_SHIPPED) WORK="work/$@" \
+	METHOD="$${METHOD:-selfteach plain plain@4x2 word-kd@4x2}" $(AS_SHIPPED) WORK="$${WORK:-work/$@}" \
 	    SETTINGS=recipes/wide.sh recipes/compare.sh multi30k-de
 
 compare-%: $(VENV)/.ready
@@ -96,10 +101,10 @@ summarise: $(VENV)/.ready
 	recipes/run.sh "summarise-$$NAME" $(STAGES)
 
 classify: $(VENV)/.ready
-	recipes/run.sh "classify-$$NAME" $(STAGES) export
+	recipes/run.sh "classify-$$NAME" $(STAGES)
 
 glue-% debian-%: $(VENV)/.ready
-	recipes/run.sh $@ $(STAGES) export
+	recipes/run.sh $@ $(STAGES)
 
 debian-summaries: $(VENV)/.ready
 	recipes/run.sh $@ $(STAGES)

@@ -99,6 +99,19 @@ def faults_of_training(
         yield "METHOD=gradual trains on one machine, and with several workers on its GPUs only"
 
 
+def faults_of_stages(
+    settings: Settings, machine: Machine, stages: tuple[str, ...]
+) -> Iterator[str]:
+    """What the last of these stages would lack."""
+    if "export" in stages and not settings.ship:
+        yield f"export: say which depth, one of {' '.join(_depths(settings))}: SHIP=..."
+    if {"train", "importance"} <= {*stages} and not machine.keep_every:
+        yield (
+            "importance: say KEEP_EVERY=150, or another number: training keeps a checkpoint of "
+            "every so many updates"
+        )
+
+
 def _of_the_folder(settings: Settings) -> Iterator[str]:
     work = settings.work
     if set(work) & set("],:*?["):
@@ -219,18 +232,18 @@ def _is_number(word: str) -> bool:
     return bool(re.fullmatch(r"[0-9]+", word))
 
 
-def refuse_faults(settings: Settings, trains: bool = False) -> None:
+def refuse_faults(settings: Settings, stages: tuple[str, ...] = ()) -> None:
     """Raises: SettingsError with all that is wrong."""
     machine = Machine.from_environment()
-    found = list(faults(settings, machine))
-    if trains and not found:
+    found = [*faults(settings, machine), *faults_of_stages(settings, machine, stages)]
+    if not found and not {"train", "refine"}.isdisjoint(stages):
         found = list(faults_of_training(settings, machine, count_gpus))
     if found:
         raise SettingsError("\n".join(f"recipes: {fault}" for fault in found))
 
 
 def main(corpus: str, *stages: str) -> None:
-    refuse_faults(read(corpus), trains=not {"train", "refine"}.isdisjoint(stages))
+    refuse_faults(read(corpus), stages)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,11 @@ set -- "${1:-}" METHOD="${METHOD:-all}" SEEDS="${SEEDS:-1 2 3}" \
     LENPENS="${LENPENS:-0.6 1 1.4 1.8}" "${@:2}"
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+if [[ " $engines " != *" fairseq "* ]]; then fail "ENGINES=$engines: fairseq's translations are compared"; fi
+if [[ ! " $methods " =~ " "(all|plain)[\ @] ]]; then
+    fail "METHOD=$methods: name plain or plain@DEPTH, too, which others are tested against"
+fi
+
 "$recipes/run.sh" "$@"
 
 list=$(runs --scores name depth | uniq)  # one of all its engines

@@ -11,7 +11,7 @@ while IFS="|" read -r method seed teacher data <&3; do
         fail "METHOD=$method learns from the plain model of the same seed: train that before," \
             "METHOD=\"plain $method\""
     fi
-    "$recipes/truncate.sh" "$corpus" METHOD=plain SEEDS="$seed" REFINE=
+    "$recipes/truncate.sh" "$corpus" METHOD=plain SEEDS="$seed" REFINE= ${ship:+"SHIP=$layers"}
     if [[ $data != data ]]; then
         stage "distil-seed$seed" "$work/$data" "truncate-$teacher" binarise -- \
             selfteach distil "$work/$teacher.pt" "$work/data" -o "$work/$data" -- "${longest[@]}"

@@ -1,7 +1,7 @@
 # What export.sh does with a classifier: a folder that labels text; sourced by it.
 folder=$work/export-$ship
 
-stage "export-$name-$ship" "$folder" "truncate-$name-$ship" binarise -- \
+stage "export-$ship" "$folder" "truncate-$name-$ship" binarise -- \
     "$recipes/pack.sh" "$work/$name-$ship.pt" "$work/data" "$work/pieces" "$folder"
 
 read -r sentence <"$work/text/test.input0"

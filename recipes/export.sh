@@ -15,7 +15,7 @@ if [[ $kind == classes ]]; then source "$recipes/export-classes.sh"; exit; fi
 record=$name-$ship.ctranslate2-$quantization
 if [[ ! -f $scores/$record.json ]]; then record=$name-$ship; fi  # scored in fairseq alone
 folder=$work/export-$ship
-stage "export-$name-$ship" "$folder" "truncate-$name-$ship" "score-$record$tuned" -- \
+stage "export-$ship" "$folder" "truncate-$name-$ship" "score-$record$tuned" -- \
     selfteach export "$work/$name-$ship.pt" "$work/data" -o "$folder" --force \
     --quantization "$quantization" --sentencepiece "$work/pieces/spm.model" \
     --record "$scores/$record.json"

@@ -17,15 +17,5 @@ limit=$(( (longest_text - 1 - ${#inputs[@]}) / ${#inputs[@]} ))
 stage subwords "$work/pieces" "${needed[@]}" "$recipes/subwords.py" -- \
     python "$recipes/subwords.py" "$work/text" "${inputs[@]}" "${divided[@]}" \
     --cut "${inputs[@]/%/=$limit}" --out "$work/pieces"
-binarised=()
-for input in "${inputs[@]}"; do
-    stage "binarise-$input" "$work/data/$input" subwords -- \
-        fairseq-preprocess --only-source --destdir "$work/data/$input" --srcdict "$work/pieces/dict.txt" \
-        --trainpref "$work/pieces/train.$input" --validpref "$work/pieces/valid.$input" \
-        --testpref "$work/pieces/test.$input"
-    binarised+=("binarise-$input")
-done
-stage binarise "$work/data/label" text "${binarised[@]}" -- \
-    fairseq-preprocess --only-source --destdir "$work/data/label" \
-    --trainpref "$work/text/train.label" --validpref "$work/text/valid.label" \
-    --testpref "$work/text/test.label"
+stage binarise "$work/data" text subwords "$recipes/binarise.sh" -- \
+    "$recipes/binarise.sh" "$work/text" "$work/pieces" "$work/data" "${inputs[@]}"

@@ -4,6 +4,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 python "$recipes/check.py" "$corpus"
 stage text "$work/text" "${text_inputs[@]}" -- "${text[@]}" --out "$work/text"
+if [[ $of_test ]] && ! compgen -G "$work/text/$test_set.*" >/dev/null; then
+    fail "TEST_SET=$test_set: $corpus has none"
+fi
 divided=(--types "$types" --normalization "$normalization")
 if [[ $bart ]]; then divided=(--bart "$bart"); fi
 if [[ $kind == classes ]]; then source "$recipes/prepare-classes.sh"; exit; fi

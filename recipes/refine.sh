@@ -6,8 +6,8 @@
 #   REFINE_UPDATES=200                      so many updates (default: a tenth of the training's)
 # At a tenth of the training's learning rate, which rises through the first tenth of the updates and
 # falls to 0 at the last one, with an optimizer that begins anew.
-set -- "${1:-}" REFINE="${REFINE:-all}" "${@:2}"
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+export REFINE=${refine:-all}
 
 if [[ ${NNODES:-1} != 1 ]]; then fail "trains on one machine: leave NNODES out"; fi
 python "$recipes/check.py" "$corpus" refine

@@ -17,11 +17,9 @@ for word in "$@"; do
             ;;
     esac
 done
-if [[ " ${stages[*]} " == *" refine "* ]]; then
-    settings=(REFINE="${REFINE:-all}" "${settings[@]}")
-fi
 set -- "$corpus" "${settings[@]}"
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+if [[ " ${stages[*]} " == *" refine "* ]]; then export REFINE=${refine:-all}; fi
 if (( ${#stages[@]} == 0 )); then
     stages=(prepare train truncate ${refine:+refine} score report)
 fi

@@ -25,7 +25,14 @@ text_inputs=() generation=(--beam 5) longest=() sentences=
 source "$recipes/$family/settings.sh"
 if [[ ${SETTINGS:-} ]]; then
     if [[ ! -f $SETTINGS ]]; then fail "SETTINGS=$SETTINGS: no such file"; fi
+    declare -A said
+    of_machines=(PRECISION CPU KEEP_EVERY NPROC_PER_NODE NNODES NODE_RANK MASTER_ADDR MASTER_PORT)
+    for name in "${of_machines[@]}"; do said[$name]=${!name:-}; done
     source "$SETTINGS"
+    for name in "${of_machines[@]}"; do  # which are read from the environment
+        value=${said[$name]:-${!name:-}}
+        if [[ $value ]]; then export "$name=$value"; fi
+    done
 fi
 work=${WORK:-$root/work/$corpus}
 types=${TYPES:-$types}          # size of the joint vocabulary
@@ -37,16 +44,16 @@ methods=${METHOD:-$methods}     # "selfteach plain": files of flags; plain@3 is 
                                 # gradual@6-5-4-3 trains and cuts through these depths
 seeds=${SEEDS:-$seeds}          # "1 2 3"
 average=${AVERAGE:-$average}    # so many last epochs' checkpoints, instead of the best one; 0 5: both
-refine=${REFINE:-}              # "plain r3f": refine.sh trains what was cut out a little further
-refine_depths=${REFINE_DEPTHS:-}  # "2 4x2": what of it; the smallest student
+refine=${REFINE-${refine:-}}             # "plain r3f": refine.sh trains what was cut out a little further
+refine_depths=${REFINE_DEPTHS:-${refine_depths:-}}  # "2 4x2": what of it; the smallest student
 refine_updates=${REFINE_UPDATES:-$refine_updates}  # so many; a tenth of the training's
 engines=${ENGINES:-$engines}     # "fairseq ctranslate2 ctranslate2-int8": each translates and is scored
 within=${WITHIN:-$within}       # the report says which model is the fastest within so much BLEU
 ship=${SHIP:-$ship}             # the depth that export.sh makes a folder of
 quantization=${QUANTIZATION:-$quantization}  # of its numbers
-lenpens=(${LENPENS:-})          # 0.6 1 1.4: each model's is the best of these on validation text
+lenpens=(${LENPENS:-${lenpens[*]:-}})          # 0.6 1 1.4: each model's is the best of these on validation text
 if [[ $kind == classes ]]; then lenpens=(); fi  # which search nothing
-test_set=${TEST_SET:-test}      # what is translated: test1, too, where a corpus has it
+test_set=${TEST_SET:-${test_set:-test}}     # what is translated: test1, too, where a corpus has it
 of_test=${test_set#test} of_test=${of_test:+-$test_set}  # the end of a report's name
 tuned=${lenpens:+-tuned}$of_test  # that of the stages that score
 scores=$work${tuned:+/${tuned#-}}  # where the records are

@@ -38,7 +38,8 @@ list=$(runs name system seed teacher data needs schedule encoder decoder budget 
 while IFS="|" read -r name system seed teacher data needs schedule encoder decoder budget words <&3
 do
     if [[ $teacher ]] && (( ${NNODES:-1} == 1 )); then
-        "$recipes/distil.sh" "$corpus" METHOD="$system" SEEDS="$seed" REFINE=
+        "$recipes/distil.sh" "$corpus" METHOD="$system" SEEDS="$seed" REFINE= \
+            ${ship:+"SHIP=$layers"}  # another METHOD's depth is none of these
     fi
     depth=(--encoder-layers "$encoder" --decoder-layers "$decoder") start=()
     if [[ $kind == classes ]]; then of_classes "$encoder" "$schedule"; fi

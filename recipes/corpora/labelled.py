@@ -59,10 +59,14 @@ def split(rows: list[Row], held_out: int, names: tuple[str, ...]) -> dict[str, l
     one_in = max(LEAST_TRAIN_SHARE, round(len(rows) / held_out))
     splits: dict[str, list[Row]] = {name: [] for name in ("train", *names)}
     for row in rows:
-        key = SALT + "\t".join(row[1:]).casefold()
-        number = int(hashlib.sha256(key.encode()).hexdigest(), 16) % one_in
+        number = int(hashlib.sha256(f"{SALT}{key_of(row)}".encode()).hexdigest(), 16) % one_in
         splits[names[number] if number < len(names) else "train"].append(row)
     return splits
+
+
+def key_of(row: Row) -> str:
+    """Of its texts, the same if they differ in case alone."""
+    return "\t".join(row[1:]).casefold()
 
 
 def check_labels(splits: dict[str, list[Row]]) -> list[str]:
@@ -108,8 +112,10 @@ def main(argv: list[str] | None = None) -> None:
     read = read_rows(args.train)
     rows = unique(read)
     print(f"{'read':16}{len(read):>9,}\n{'unique':16}{len(rows):>9,}")
-    taken = {row[1:] for several in given.values() for row in several}
-    rows = [row for row in rows if row[1:] not in taken]
+    held_out = {name: {*map(key_of, several)} for name, several in given.items()}
+    rows = [row for row in rows if not any(key_of(row) in keys for keys in held_out.values())]
+    if len(held_out) == 2:
+        print(f"{len(held_out['valid'] & held_out['test']):,} test texts are in validation text")
     wanted = tuple(name for name in ("valid", "test") if name not in given)
     splits = split(rows, args.held_out, wanted) | given
     write_all({name: splits[name] for name in ("train", "valid", "test")}, args.out)

@@ -47,6 +47,15 @@ def test_given_splits_are_kept_and_their_texts_are_in_no_other(tmp_path):
     assert len(found["train.input0"]) == 380
 
 
+def test_given_texts_that_differ_in_case_alone_are_in_no_other_split(tmp_path, capsys):
+    given = [write(tmp_path / name, ROWS[:n]) for name, n in (("v", 20), ("e", 10))]
+    shouted = [(label, text.upper()) for label, text in ROWS]
+    words = ("--train", write(tmp_path / "t", shouted), "--valid", given[0], "--test", given[1])
+    assert run(tmp_path, *words) == 0
+    assert len(read(tmp_path / "out")["train.input0"]) == 380
+    assert "10 test texts are in validation text" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "train, test, message",
     [
