@@ -24,6 +24,13 @@ def number(text: str) -> float:
     return value
 
 
+def table(text: str) -> str:
+    """The name of a CSV file to write, which is no record's."""
+    if text.endswith(".json"):
+        raise argparse.ArgumentTypeError(f"'{text}': is a record's name: write one in .csv")
+    return text
+
+
 def threads_within(asked: int | None) -> int | None:
     """The same. Raises: ValueError for more threads than CPUs: too many crash CTranslate2."""
     usable = len(os.sched_getaffinity(0))

@@ -49,11 +49,11 @@ def whole(path: Path | str) -> Iterator[BinaryIO]:
 def whole_folder(path: Path | str) -> Iterator[Path]:
     """A folder to write files into, which takes the name `path` once they are on the disk.
 
-    A folder that has this name goes.
+    A folder that has this name goes; where a link has it, the folder that the link names.
 
     Raises: OSError, with one line, if it can't be written; then `path` is what it was.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     partial, before = (path.with_name(f"{path.name}{secrets.token_hex(4)}") for _ in range(2))
     try:
         partial.mkdir()
@@ -132,6 +132,20 @@ def lines_of(path: Path | str) -> list[str]:
     if text.count("\r") > text.count("\n"):  # line ends of old Macs
         text = text.replace("\r", "\n")
     return text.removesuffix("\n").split("\n")
+
+
+def check_folder(path: Path | str, force: bool, mark: str, what: str) -> None:
+    """Raises: ValueError if a folder can't be written, or is there and not to be replaced.
+
+    Only what has the file `mark` is replaced: an earlier `what`.
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        raise ValueError(f"{path}: is there already: choose another name, or add --force")
+    if path.exists() and not (path / mark).is_file():
+        raise ValueError(f"{path}: is no earlier {what}, so it stays: choose another name")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{path}: can't be written: choose a name in a writable folder")
 
 
 def check_output(path: Path | str, force: bool) -> None:

@@ -104,9 +104,11 @@ def check_tensors(model: dict[Any, Any]) -> None:
 
 
 def check_numbers(model: Weights) -> None:
-    """Raises: CheckpointError unless a state_dict has finite floating-point numbers only."""
+    """Raises: CheckpointError unless a state_dict has finite floating-point numbers only, but for
+    what is not learnt."""
     for name, tensor in model.items():
-        if tensor.dtype not in _DTYPES or not tensor.numel():
+        is_learnt = not name.endswith(NOT_LEARNT)
+        if (is_learnt and tensor.dtype not in _DTYPES) or not tensor.numel():
             kind = f"{tuple(tensor.shape)} of {tensor.dtype}"
             raise CheckpointError(f"its {name} is {kind}, not of floating-point numbers")
         if not name.endswith(_UNSET) and not tensor.isfinite().all():

@@ -11,7 +11,8 @@ from ..evaluation import records
 from ..evaluation.records import Record
 from ..export import folder
 from ..export.quantization import QUANTIZATIONS
-from ..export.search import counterparts
+from ..export.search import OF_COST, counterparts
+from ..files import check_folder
 from ..layers import SIDES, Layers
 from ..programs.generate import Limit, Search
 
@@ -49,7 +50,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(args):
-    folder.check_output(args.output, args.force)
+    check_folder(args.output, args.force, folder.SETTINGS, "export")
     if len(args.sentencepiece) > 2:
         raise ValueError("--sentencepiece: name one model, or the source's and the target's")
     checkpoint = Checkpoint.read(args.checkpoint)
@@ -86,6 +87,8 @@ def _of_record(record: Record, checkpoint: Checkpoint, pair: Any, path: str) -> 
         **dict(zip(("source", "target"), pair, strict=True)),
         **{f"{s}_layers": n for s, n in zip(SIDES, checkpoint.layers.counts, strict=True)},
         "parameters": checkpoint.parameters,
+        "updates": checkpoint.updates,
+        "kept_layers": str(checkpoint.kept_layers) if checkpoint.kept_layers else None,
     }
     for name, value in of_model.items():
         if record.get(name) != value:
@@ -93,5 +96,5 @@ def _of_record(record: Record, checkpoint: Checkpoint, pair: Any, path: str) -> 
                 f"{path}: is of another model, of {name} {record.get(name)} instead of {value}: "
                 "score this one"
             )
-    said = counterparts(shlex.split(record.get("options", "")))
+    said = counterparts(shlex.split(record.get("options", "")), OF_COST)
     return Search(record["beam"], float(record["lenpen"])), Limit.of(said)

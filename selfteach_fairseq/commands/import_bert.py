@@ -4,7 +4,8 @@ import shlex
 from pathlib import Path
 
 from ..arguments import Commands
-from ..bert.importing import import_bert
+from ..bert.importing import NOTE, import_bert
+from ..files import check_folder
 
 
 def add(commands: Commands) -> None:
@@ -20,16 +21,13 @@ def add(commands: Commands) -> None:
         help="config.json, model.safetensors or pytorch_model.bin, vocab.txt or tokenizer.json",
     )
     command.add_argument("-o", "--output", metavar="FOLDER", required=True, help="folder to write")
-    command.add_argument("--force", action="store_true", help="replace the folder if it is there")
+    command.add_argument("--force", action="store_true", help="replace an earlier import")
     command.set_defaults(run=_run)
 
 
 def _run(args):
     output = Path(args.output)
-    if output.exists() and not args.force:
-        raise ValueError(f"{output}: is there already: choose another name, or add --force")
-    if not output.parent.is_dir():
-        raise ValueError(f"{output}: can't be written: choose one in a writable folder")
+    check_folder(output, args.force, NOTE, "import")
     found = import_bert(args.bert, output)
     print(f"{output}: {found.layers} layers, {found.parameters:,} parameters")
     for name in found.filled:

@@ -4,7 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
-from ..arguments import Commands, positive
+from ..arguments import Commands, positive, table
 from ..evaluation import choice, records, tables
 from ..report import results
 
@@ -31,7 +31,9 @@ def add(commands: Commands) -> None:
         "record's, in each engine and of all, and which models are dominated: another is at least "
         "as good and at least as fast, and better or faster",
     )
-    command.add_argument("--csv", metavar="FILE", help="write all of the records there too")
+    command.add_argument(
+        "--csv", metavar="FILE", type=table, help="write all of the records there too"
+    )
     command.add_argument("--sentences", metavar="N", type=positive, help="show N translations too")
     command.add_argument("--source", metavar="FILE", help="with --sentences: the source text")
     command.set_defaults(run=_run)

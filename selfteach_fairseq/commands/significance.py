@@ -1,6 +1,6 @@
 """`selfteach significance`: whether differences between score records are more than chance."""
 
-from ..arguments import Commands
+from ..arguments import Commands, table
 from ..evaluation import significance
 from ..evaluation.quality import METRICS
 from ..evaluation.tables import markdown
@@ -29,7 +29,9 @@ def add(commands: Commands) -> None:
         choices=METRICS,
         help="rouge: ROUGE-L, of English summaries (default: bleu; of classifiers accuracy)",
     )
-    command.add_argument("--csv", metavar="FILE", help="write a row for each system and seed there")
+    command.add_argument(
+        "--csv", metavar="FILE", type=table, help="write a row for each system and seed there"
+    )
     command.set_defaults(run=_run)
 
 

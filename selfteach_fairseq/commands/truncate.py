@@ -55,10 +55,11 @@ def _run(args):
     before = Checkpoint.read(args.checkpoint)
     made_of = Layers.parse(args.made_of, before.is_encoder) if args.made_of else None
     after = before.cut(_layers(args.layers, listed, before), args.fp16, made_of)
+    sizes = [Path(args.checkpoint).stat().st_size]  # which may be where it is written
     after.write(args.output)
+    sizes.append(Path(args.output).stat().st_size)
     print(f"{'':8}{'layers':>8}{'parameters':>14}{'bytes':>14}")
-    for name, one, path in (("before", before, args.checkpoint), ("after", after, args.output)):
-        size = Path(path).stat().st_size
+    for name, one, size in zip(("before", "after"), (before, after), sizes, strict=True):
         print(f"{name:8}{one.layers!s:>8}{one.parameters:>14,}{size:>14,}")
 
 

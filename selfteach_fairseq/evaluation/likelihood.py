@@ -53,10 +53,11 @@ def bits(
     with torch.no_grad():
         for sample in samples:
             sample = apply_to_sample(lambda tensor: tensor.to(device), sample)
-            logits, _ = built(**sample["net_input"])  # (B, T, V)
+            output = built(**sample["net_input"])
+            log_p = built.get_normalized_probs(output, log_probs=True, sample=sample)  # (B, T, V)
             target, pad = sample["target"], dictionaries[1].pad()
-            nats += F.cross_entropy(
-                logits.flatten(0, 1), target.flatten(), ignore_index=pad, reduction="sum"
+            nats += F.nll_loss(
+                log_p.flatten(0, 1), target.flatten(), ignore_index=pad, reduction="sum"
             ).item()
             tokens += target.ne(pad).sum().item()
     return nats / tokens / math.log(2)

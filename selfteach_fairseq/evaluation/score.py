@@ -68,7 +68,15 @@ def score(
     model = Checkpoint.read(checkpoint).stock()
     assert model.layers is not None  # of a stock model they are known
     if model.is_encoder:
-        _check_classifier(engine, references, said)
+        _check_classifier(
+            said,
+            engine=engine != "fairseq",  # and the command's other defaults
+            references=references is not None,
+            metric=metric != quality.METRICS[0],
+            tokenizer=tokenizer is not None,
+            lenpen=lenpens != [1.0],
+            beam=beam != 5,
+        )
         return _classified(model, checkpoint, data, subset, batch_size, repeat, threads)
     source, target = languages(model, data)
     both = dictionaries(model, data, (source, target))
@@ -121,10 +129,9 @@ def score(
     return record, translations
 
 
-def _check_classifier(engine, references, said):
-    given = {"--engine": engine != "fairseq", "--references": references is not None}
-    for option in (*(f"--{name}" for name in said), *(name for name in given if given[name])):
-        raise ValueError(f"{option} is for translations, and this checkpoint a classifier's")
+def _check_classifier(said, **given):
+    for name in (*said, *(name for name in given if given[name])):
+        raise ValueError(f"--{name} is for translations, and this checkpoint a classifier's")
 
 
 def _classified(model, path, data, subset, batch_size, repeat, threads):

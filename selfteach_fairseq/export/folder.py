@@ -8,7 +8,6 @@ README.md                                   the model card, which is its owner's
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -67,17 +66,6 @@ class Settings:
     @property
     def limit(self) -> Limit:
         return Limit(self.max_len_a, self.max_len_b)
-
-
-def check_output(path: Path | str, force: bool) -> None:
-    """Raises: ValueError if a folder can't be written, or is there and not to be replaced."""
-    path = Path(path)
-    if path.exists() and not force:
-        raise ValueError(f"{path}: is there already: choose another name, or add --force")
-    if path.exists() and not (path.is_dir() and (path / SETTINGS).is_file()):
-        raise ValueError(f"{path}: is no earlier export, so it stays: choose another name")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ValueError(f"{path}: can't be written: choose a name in a writable folder")
 
 
 def export(

@@ -24,16 +24,18 @@ if TYPE_CHECKING:
 
 # fairseq-generate's options that have a counterpart here, by its own names.
 _TRANSLATED = ("max_len_a", "max_len_b", "max_tokens", "cpu", "post_process")
+# Those that change its time and memory, and no search.
+OF_COST = ("fp16", "memory_efficient_fp16", "bf16", "num_workers", "data_buffer_size")
 
 
-def counterparts(options: Sequence[str]) -> dict[str, Any]:
-    """What a user's options for fairseq-generate say, by its own names.
+def counterparts(options: Sequence[str], besides: Sequence[str] = ()) -> dict[str, Any]:
+    """What a user's options for fairseq-generate say, by its own names; also some `besides`.
 
     Raises: ValueError for one that CTranslate2 has no counterpart of, or that the command decides.
     """
     said = check_options(options)
     for name in said:
-        if name not in _TRANSLATED:
+        if name not in (*_TRANSLATED, *besides):
             raise ValueError(
                 f"--{name.replace('_', '-')} has no counterpart in CTranslate2 here: leave it out, "
                 "or keep fairseq as the engine"

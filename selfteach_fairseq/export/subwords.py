@@ -1,5 +1,6 @@
 """The sentencepiece models that make pieces of text and text of pieces."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from fairseq.data import Dictionary
 from ..errors import DataError
 
 _MOST_FOREIGN = 0.01  # of a dictionary's symbols: tags and fillers that are no pieces
+_MOST_OTHER = 0.5  # of a model's pieces: those that training text had not, or not often
 
 
 def read(path: Path | str) -> sentencepiece.SentencePieceProcessor:
@@ -44,6 +46,28 @@ def check_fit(paths: Sequence[Path | str], dictionaries: tuple[Dictionary, Dicti
                 f"types are no pieces of it, such as {foreign[0]!r}: name the model whose pieces "
                 "the data folder has"
             )
+    _warn_of_others(paths, dictionaries)
+
+
+def _warn_of_others(paths, dictionaries):
+    """A larger model of the same text knows all these pieces, and divides into others."""
+    known = {symbol for dictionary in dictionaries for symbol in dictionary.symbols}
+    for path in dict.fromkeys(paths):
+        model = read(path)
+        ids = [i for i in range(model.get_piece_size()) if not _is_special(model, i)]
+        others = sum(model.id_to_piece(i) not in known for i in ids)
+        if others > _MOST_OTHER * len(ids):
+            print(
+                f"note: {others:,} of {len(ids):,} pieces of {path} are in no dictionary: are the "
+                "data divided by it, and not by a smaller one?",
+                file=sys.stderr,
+            )
+
+
+def _is_special(model, number):
+    return any(
+        of(number) for of in (model.is_unknown, model.is_control, model.is_unused, model.is_byte)
+    )
 
 
 def _is_of(model, word):

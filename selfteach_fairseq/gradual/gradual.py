@@ -101,6 +101,8 @@ class Gradual:
                 raise ValueError(f"{self.folder}: has checkpoints of other runs: choose another")
             return
         state = read_state(path)
+        if state["stages"] and not self._has_trained(len(state["stages"]), state["stages"][-1]):
+            state["stages"].pop()  # its command may have been wrong
         wanted = [_settings(stage) for stage in self.stages]
         begun = [{key: entry.get(key) for key in wanted[0]} for entry in state["stages"]]
         state = {"data_sha256": self.state["data_sha256"], **state}  # older ones lack it
@@ -111,6 +113,10 @@ class Gradual:
                 "weights: choose another --save-dir"
             )
         self.state = state
+
+    def _has_trained(self, number, entry):
+        folder = stage_folder(self.folder, number, entry["full"])
+        return "updates" in entry or any(folder.glob("checkpoint*.pt"))
 
     def _entry(self, number, stage):
         """The entry of a stage in the state, which stands there from the stage's beginning."""

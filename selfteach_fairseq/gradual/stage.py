@@ -17,7 +17,8 @@ _OURS = (
     *("--decoder-layers", "--student-layers", "--student-sampling", "--restore-file"),
     *("--finetune-from-model", "--patience", "--max-update", "--best-checkpoint-metric"),
     *("--maximize-best-checkpoint-metric", "--no-save", "--no-last-checkpoints"),
-    "--disable-validation",
+    *("--disable-validation", "--continue-once", "--checkpoint-suffix"),
+    *(f"--reset-{what}" for what in ("optimizer", "meters", "lr-scheduler", "dataloader")),
 )
 
 

@@ -133,11 +133,15 @@ def generating(
         threads: of its computations on a CPU; None: what torch takes
     """
     source, target = pair
+    settings = checkpoint.family.complete(checkpoint.settings)  # type: ignore[union-attr]
     environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
     options = [
         *("--task", "translation", "--source-lang", source, "--target-lang", target),
         # By default fairseq leaves out the last sentences, up to seven (its issue 5036).
         *("--required-batch-size-multiple", "1"),
+        # Its task's own are 1,024, however many the model takes.
+        *("--max-source-positions", str(settings["max_source_positions"])),
+        *("--max-target-positions", str(settings["max_target_positions"])),
     ]
     with tempfile.TemporaryDirectory() as folder:
         # Not the file itself: fairseq would read other settings than Checkpoint, where a file has

@@ -14,6 +14,7 @@ from fairseq.models.roberta import RobertaModel
 
 from selfteach_fairseq.bert.importing import import_bert
 from selfteach_fairseq.bert.tokenizer import Tokenizer
+from selfteach_fairseq.cli import main
 
 SENTENCE = ["[CLS]", "a", "##d", "[UNK]", "b", "é", "[SEP]"]
 TYPES = {"[CLS]": "<s>", "[PAD]": "<pad>", "[SEP]": "</s>", "[UNK]": "<unk>", "[MASK]": "<mask>"}
@@ -105,6 +106,24 @@ def test_the_command_says_what_it_has_made(tmp_path):
     assert "--encoder-embed-dim 16" in (tmp_path / "out/model.flags").read_text()
     again = selfteach("import-bert", tmp_path / "bert", "-o", tmp_path / "out", check=False)
     assert again.returncode == 1 and "is there already" in again.stderr
+
+
+def test_force_replaces_imports_only(tmp_path, capsys):
+    bert, mine, link = berts.write(tmp_path / "bert"), tmp_path / "mine", tmp_path / "link"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/import.json").write_text("{}")
+    link.symlink_to("out")
+    words = ["import-bert", str(bert), "--force", "-o"]
+    for other in (mine, bert):
+        before = sorted(other.iterdir())
+        assert main([*words, str(other)]) == 1
+        assert "is no earlier import, so it stays" in capsys.readouterr().err
+        assert sorted(other.iterdir()) == before
+    assert main([*words, str(link)]) == 0
+    assert link.is_symlink() and (tmp_path / "out/model.pt").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"bert", "mine", "out", "link"}
 
 
 class Mischief:

@@ -117,6 +117,13 @@ def test_a_layer_missing_from_the_middle_is_noticed(state, saved, capsys):
     assert "its encoder is no stack" in truncation_error(saved, capsys)
 
 
+def test_a_checkpoint_that_is_replaced_is_measured_before(saved, capsys):
+    size = saved.stat().st_size
+    assert main(["truncate", str(saved), "--layers", "1", "-o", str(saved), "--force"]) == 0
+    before, after = (line.split() for line in capsys.readouterr().out.splitlines()[1:])
+    assert (before[-1], after[-1]) == (f"{size:,}", f"{saved.stat().st_size:,}")
+
+
 def test_an_existing_output_is_kept_unless_forced(saved, tmp_path, capsys):
     output = tmp_path / "out.pt"
     output.write_text("precious")
@@ -175,6 +182,7 @@ def test_tied_embeddings_are_tied_again_and_counted_once(state, saved):
         ("--decoder-embed-dim", 32, "--decoder-output-dim", 16),
         ("--quant-noise-pq", 0.1, "--quant-noise-pq-block-size", 4, "--no-cross-attention"),
         ("--cross-self-attention", "--no-token-positional-embeddings", "--adaptive-input"),
+        ("--adaptive-softmax-cutoff", "10,20"),
         ("--max-source-positions", 50_000, "--encoder-layerdrop", 0.1, "--quant-noise-scalar", 0.1),
     ],
     ids=lambda flags: " ".join(map(str, flags)),

@@ -15,6 +15,7 @@ from conftest import ENVIRONMENT, fairseq, python, run, selfteach, train_as_two
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.classes.classifier import Classifier
 from selfteach_fairseq.classes.text import TextClassifier
+from selfteach_fairseq.cli import main
 from selfteach_fairseq.layers import parse_students
 
 HEAD = "sentence_classification_head"
@@ -238,6 +239,15 @@ def test_a_cut_of_what_hydra_trained_keeps_its_task(data, cut, tmp_path):
     selfteach("truncate", tmp_path / "hydra.pt", "--layers", 2, "-o", tmp_path / "2.pt")
     shown = selfteach("score", tmp_path / "2.pt", data, "-o", tmp_path / "2.json").stdout
     assert "accuracy" in shown
+
+
+@pytest.mark.parametrize(
+    "option", [("--metric", "rouge"), ("--tokenizer", "zh"), ("--lenpen", "0.6,1"), ("--beam", 1)]
+)
+def test_options_of_translations_are_refused(data, cut, tmp_path, capsys, option):
+    words = ("score", cut / "4.pt", data, "-o", tmp_path / "r.json", *option)
+    assert main([str(word) for word in words]) == 1
+    assert f"{option[0]} is for translations" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("head", ["shared", "own"])

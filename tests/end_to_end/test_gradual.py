@@ -159,6 +159,27 @@ def test_the_folder_of_another_schedule_is_left_alone(data, whole, trained, tmp_
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
+def test_a_stage_that_could_not_begin_may_say_otherwise(data, whole, tmp_path):
+    wrong = (*SCHEDULE[:-1], "--lrr 0.005")
+    folder = shutil.copytree(whole[0], tmp_path / "run")
+    state = json.loads((folder / "schedule.json").read_text())
+    state["stages"].pop()
+    (folder / "schedule.json").write_text(json.dumps(state))
+    shutil.rmtree(folder / "stage2-3x2")
+    (folder / "model-2x1.pt").unlink()
+    gradual(data, folder, *wrong, check=False)
+    assert len(account(folder)) == 2 and "updates" not in account(folder)[1]
+    assert "stage 1" not in gradual(data, folder, *SCHEDULE).stdout
+    assert_same_models(folder, whole[0])
+
+
+@pytest.mark.parametrize(
+    "option", [("--reset-optimizer",), ("--checkpoint-suffix", "x"), ("--continue-once", "x.pt")]
+)
+def test_what_would_end_a_later_stage_is_refused(data, tmp_path, option):
+    assert option[0] in refusal(data, tmp_path / "run", *SCHEDULE, options=(*OPTIONS, *option))
+
+
 @pytest.mark.parametrize("validates", [(), ("--validate-interval-updates", 2)])
 def test_patience_ends_a_stage_once_its_student_stops_gaining(data, trained, tmp_path, validates):
     """From a checkpoint, without learning: the first validation is the best; all are saved."""

@@ -188,10 +188,14 @@ def test_a_record_of_another_model(model, data, scored, tmp_path, capsys):
         ({"decoder_layers": 1}, "of decoder_layers 1 instead of 3"),
         ({"target": "fr"}, "of target fr instead of en"),
         ({"options": "--min-len 3"}, "--min-len has no counterpart"),
+        ({"updates": 1}, "of updates 1 instead of"),
+        ({"kept_layers": "last4x3"}, "of kept_layers last4x3 instead of None"),
     ):
         path.write_text(json.dumps({**record, **change}))
         assert message in refused(capsys, *words)
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+    path.write_text(json.dumps({**record, "options": f"{record['options']} --fp16"}))
+    assert main([str(word) for word in words]) == 0
 
 
 def test_a_sentencepiece_model_that_does_not_fit(model, data, tmp_path, capsys):

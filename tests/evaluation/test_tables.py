@@ -335,6 +335,12 @@ def test_speeds_of_different_machines_are_not_compared(tmp_path, capsys):
     assert "speed: a GPU (b 6x3)" in printed.splitlines()
 
 
+def test_a_csv_takes_no_records_name(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["report", "--csv", "plain.json", str(tmp_path / "student.json")])
+    assert "'plain.json': is a record's name" in capsys.readouterr().err
+
+
 def test_the_csv_has_the_engine_of_older_records_too(tmp_path):
     paths = [written(tmp_path, RECORD, "old.json"), written(tmp_path, RECORD | INT8, "new.json")]
     assert main(["report", *map(str, paths), "--csv", str(tmp_path / "all.csv")]) == 0
