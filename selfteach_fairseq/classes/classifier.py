@@ -193,7 +193,7 @@ def score(
         start = time.perf_counter()
         said = classifier.probabilities(sentences, batch_size).argmax(dim=1)
         seconds.append(time.perf_counter() - start)
-    place = places(classifier.labels, len(classifier.labels))
+    place = places(classifier.labels)
     matrix = confusion(place[torch.tensor(targets)], place[said], len(place))
     fields = {
         **{name: round(value, 2) for name, value in scores(matrix).items()},

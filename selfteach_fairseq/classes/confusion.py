@@ -10,13 +10,13 @@ from sklearn.metrics import f1_score, matthews_corrcoef
 from torch import Tensor
 
 
-def places(labels: Sequence[str], classes: int) -> Tensor:
-    """Of each class (K,) its place in the order of the labels' names, as scores() wants them.
+def places(labels: Sequence[str]) -> Tensor:
+    """Of each label (K,) its place in the order of their names, as scores() wants them.
 
     fairseq numbers them by how frequent they are, so that of 0 and 1 either may come second.
     """
     order = sorted(range(len(labels)), key=lambda number: labels[number])
-    return torch.tensor([*order, *range(len(labels), classes)]).argsort()
+    return torch.tensor(order).argsort()
 
 
 def confusion(targets: Tensor, predictions: Tensor, classes: int) -> Tensor:

@@ -56,12 +56,12 @@ class ClassesCriterion(FairseqCriterion):
         super().__init__(task)
         self.cfg = cfg
         self.head = cfg.classification_head_name
-        self.places = places(labels_of(task.label_dictionary), cfg.num_classes)
+        self.places = places(labels_of(task.label_dictionary))
 
     def targets(self, model: Any, sample: dict[str, Any], logits: Tensor) -> Tensor:
         """The classes (B,) by number. Raises: ValueError for a label that training has not."""
         targets = model.get_targets(sample, [logits]).view(-1)
-        if targets.numel() and not 0 <= targets.min() <= targets.max() < logits.size(1):
+        if targets.numel() and not 0 <= targets.min() <= targets.max() < len(self.places):
             raise ValueError(
                 "a sentence has a label that the training text has not: leave it out, or make the "
                 "labels' dictionary of all splits"
@@ -92,7 +92,7 @@ class ClassesCriterion(FairseqCriterion):
             **{name: value.detach() for name, value in divergences.items()},
         }
         for name, logits in outputs.items():
-            said = logits.argmax(dim=1)
+            said = logits[:, : len(self.places)].argmax(dim=1)  # the head may have more
             logs[f"{name}nll_loss"] = cross_entropy(logits.detach(), targets)
             logs[f"{name}ncorrect"] = said.eq(targets).sum()
             if not in_training:

@@ -60,17 +60,24 @@ def _check_workers(cfg):
             "--ddp-backend fully_sharded splits the output projection, which the loss reads whole: "
             "use pytorch_ddp or legacy_ddp"
         )
-    own_pass = [str(student) for student in students_of(cfg) if not student.encoder.are_first]
+    computes_again = cfg.checkpoint_activations or cfg.offload_activations
     if (
-        own_pass
-        and (cfg.checkpoint_activations or cfg.offload_activations)
-        and cfg.ddp_backend not in ("legacy_ddp", "no_c10d")
-        and get_data_parallel_world_size() > 1
+        not computes_again
+        or cfg.ddp_backend in ("legacy_ddp", "no_c10d")
+        or get_data_parallel_world_size() == 1
     ):
+        return
+    own_pass = [str(student) for student in students_of(cfg) if not student.encoder.are_first]
+    if own_pass:
         raise ValueError(
             f"--student-layers {','.join(own_pass)} takes an encoder pass of its own, and "
             "--checkpoint-activations computes it again, which pytorch_ddp does not allow: "
             "use --ddp-backend legacy_ddp"
+        )
+    if cfg.find_unused_parameters:
+        raise ValueError(
+            "--find-unused-parameters does not find what --checkpoint-activations computes again, "
+            "and pytorch_ddp ends: leave one of them out, or use --ddp-backend legacy_ddp"
         )
 
 

@@ -42,6 +42,7 @@ class SelfteachCriterionConfig(TeachingConfig, TeacherConfig):
     checkpoint_activations: Any = of_model("checkpoint_activations")
     offload_activations: Any = of_model("offload_activations")
     ddp_backend: str = II("distributed_training.ddp_backend")
+    find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
 
 
 @register_criterion("label_smoothed_ce_selfteach", dataclass=SelfteachCriterionConfig)

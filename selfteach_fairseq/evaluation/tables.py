@@ -43,6 +43,10 @@ def tables(records: list[Record]) -> str:
     notes = [f"speed: {line}" for line in conditions_of(records)]
     if kind_of(records[0]) is TRANSLATIONS:
         notes += [f"BLEU: {records[0]['bleu_signature']}"]
+    if rouge.NAMES["rougeL"] in quality[0]:
+        notes += [f"ROUGE: {records[0]['rougeL_signature']}"]
+    if {"bits", "engine"} <= quality[0].keys():
+        notes += ["bits: of the checkpoint, whatever the engine"]
     notes += [f"fairseq-generate: {line}" for line in options_of(records)]
     return "\n\n".join([markdown(quality), markdown(cost), "\n".join(notes)])
 

@@ -138,13 +138,7 @@ class RobertaSelfteachModel(WithUpdates, RobertaModel):
         of_students = {}
         for student in students:
             numbers = student.within(self.depth)["encoder"]
-            state = memory(
-                stack,
-                numbers,
-                {"encoder_states": extra["inner_states"]},
-                src_tokens,
-                token_embeddings=kwargs.get("token_embeddings"),
-            )
+            state = memory(stack, numbers, {"encoder_states": extra["inner_states"]}, src_tokens)
             head = self.head(str(classification_head_name), student)
             of_students[student] = head(state.transpose(0, 1))
         return logits, {**extra, "students": of_students}

@@ -111,9 +111,7 @@ class WithStudents(WithUpdates, TransformerModelBase):
 
         paths = paths_of((self.depth, *students), self.depth)
         memories = {
-            numbers: memory(
-                self.encoder, numbers, encoder_out, src_tokens, src_lengths, token_embeddings
-            )
+            numbers: memory(self.encoder, numbers, encoder_out, src_tokens)
             for numbers in dict.fromkeys(path.encoder for path in paths.values())
         }
         is_padding = next(iter(encoder_out["encoder_padding_mask"]), None)
@@ -151,25 +149,24 @@ def cut(stack: Any, numbers: Sequence[int]) -> Any:
 
 
 def memory(
-    encoder: Any,
-    numbers: tuple[int, ...],
-    encoder_out: dict[str, Any],
-    src_tokens: Tensor,
-    src_lengths: Tensor | None = None,
-    token_embeddings: Tensor | None = None,
+    encoder: Any, numbers: tuple[int, ...], encoder_out: dict[str, Any], src_tokens: Tensor
 ) -> Tensor:
     """What the encoder's layers of these numbers alone say, (S, B, C).
 
-    First ones are read off the way of the whole encoder, others take a pass of their own, as the
-    paper's section 4.6 has it.
+    They are read off the way of the whole encoder for as long as they are its first ones; from
+    there they take a pass of their own, as the paper's section 4.6 has it.
 
     Args:
         encoder_out: of the whole encoder, with all its states
     """
-    if numbers != tuple(range(len(numbers))):
-        alone = cut(encoder, numbers)
-        return alone(src_tokens, src_lengths, False, token_embeddings)["encoder_out"][0]
-    if len(numbers) == len(encoder.layers):
+    if numbers == tuple(range(len(encoder.layers))):
         return encoder_out["encoder_out"][0]
-    state = encoder_out["encoder_states"][len(numbers)]
+    first = next((i for i, number in enumerate(numbers) if number != i), len(numbers))
+    state = encoder_out["encoder_states"][first]
+    if first < len(numbers):
+        is_padding = src_tokens.eq(encoder.padding_idx)
+        mask = is_padding if is_padding.any() else None
+        for number in numbers[first:]:
+            state = encoder.layers[number](state, encoder_padding_mask=mask)
+            state = state[0] if isinstance(state, tuple) else state
     return state if encoder.layer_norm is None else encoder.layer_norm(state)

@@ -68,6 +68,8 @@ class _Adam(Adam):
                         state["step"] = 0
                         state["exp_avg"] = torch.zeros_like(parameter)
                         state["exp_avg_sq"] = torch.zeros_like(parameter)
+                    # Where apex is installed, `--optimizer adam` counts for all of them.
+                    state.setdefault("step", group.get("step", 0))
                     by_age[parameter.device, state["step"]].append(parameter)
             for (device, age), parameters in by_age.items():
                 self._step(parameters, group, age, device)

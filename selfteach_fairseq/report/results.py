@@ -41,6 +41,7 @@ _FACTS = {  # what the page calls the fields of records
     "BLEU, lower-cased": "bleu_lc_signature",
     "chrF": "chrf_signature",
     "chrF++": "chrfpp_signature",
+    "ROUGE": "rougeL_signature",
 }
 _IMPORTANCE = {  # pictures of `selfteach importance`
     "training": "Importance of each layer through training.",

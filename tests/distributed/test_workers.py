@@ -89,6 +89,10 @@ def test_an_encoder_pass_of_its_own_that_is_computed_again(data, tmp_path):
     with pytest.raises(AssertionError, match=r"last2x1 takes an .* use --ddp-backend legacy_ddp"):
         trained(data, tmp_path / "no", *flags, 60, workers=2, backend="pytorch_ddp")
 
+    flags = ("--checkpoint-activations", "--find-unused-parameters", "--batch-size", 60)
+    with pytest.raises(AssertionError, match=r"leave one of them out, or use --ddp-backend legacy"):
+        trained(data, tmp_path / "unused", *flags, workers=2, backend="pytorch_ddp")
+
 
 STUDENTS = ("--student-layers", "2x1,3")
 

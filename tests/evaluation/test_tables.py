@@ -291,6 +291,16 @@ def test_sparsity_is_a_column_where_a_model_was_pruned(tmp_path, capsys):
     assert "sparsity" not in capsys.readouterr().out
 
 
+def test_bits_are_said_to_be_of_the_checkpoint(tmp_path, capsys):
+    """Where rows of other engines have them, too."""
+    scored.make_shipped(tmp_path, valid_bits=3.25)
+    paths = [str(path) for path in results.record_paths(tmp_path)]
+    for some, told in ((paths[:1], False), (paths[:3], True)):
+        assert main(["report", *some]) == 0
+        shown = capsys.readouterr().out
+        assert "3.250" in shown and ("bits: of the checkpoint" in shown) == told
+
+
 def test_one_engine_other_than_fairseq_is_named(tmp_path, capsys):
     assert main(["report", str(written(tmp_path, {**RECORD, **INT8}))]) == 0
     assert cells(capsys.readouterr().out)[0][0]["engine"] == "CT2 int8"

@@ -185,6 +185,12 @@ def test_equal_encoders_run_once():
     assert rows_of(model.encoder.layers, model, students) == [5] * (4 + 2)
 
 
+def test_the_first_layers_of_other_encoders_run_once():
+    """Where others follow, these go on from there."""
+    model = built(())
+    assert rows_of(model.encoder.layers, model, ("0+3x1", "0+1+3x2", "1+2x2")) == [5] * (4 + 4)
+
+
 def test_padding_and_the_order_of_the_batch_change_nothing():
     model, sample = built(()), batch()
     students = (Layers.first(2, 1),)

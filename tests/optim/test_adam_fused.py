@@ -88,6 +88,23 @@ def test_a_parameter_without_a_gradient_waits():
     assert ages == [[30, 20, 30, 30]] * 2
 
 
+def test_steps_that_are_counted_for_all_are_gone_on_with():
+    """As apex' optimizer counts them, which `--optimizer adam` is where that is installed."""
+    expected, _ = stepped(_Adam, updates=6)
+    parameters, before = stepped(_Adam, updates=5)
+    state = before.state_dict()
+    for of_parameter in state["state"].values():
+        del of_parameter["step"]
+    for group in state["param_groups"]:
+        group["step"] = 5
+    before.load_state_dict(state)
+    for parameter, other in zip(parameters, expected, strict=True):
+        parameter.grad = other.grad
+    before.step()
+    assert all(torch.equal(one, other) for one, other in zip(parameters, expected, strict=True))
+    assert [before.state[parameter]["step"] for parameter in parameters] == [6] * 4
+
+
 FLAGS = (
     *("--student-layers", "2x1", "--dropout", 0.1, "--batch-size", 10, "--weight-decay", 0.01),
     *("--adam-betas", "(0.9, 0.98)", "--lr", 0.003, "--max-epoch", 2, "--clip-norm", 1),
