@@ -11,20 +11,26 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import torch
 
 ROOT = Path(__file__).parent.parent
 USER_DIR = ROOT / "selfteach_fairseq"
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent), str(ROOT / "recipes" / "corpora")]
-torch.set_num_threads(1)
+sys.dont_write_bytecode = False  # by which each command would compile what it imports
 # The same examples every time, however busy the machine is.
 hypothesis.settings.register_profile("ours", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("ours")
-
-import selfteach_fairseq  # noqa: E402, F401  registers what the tests build
-
 _PATHS = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(_PATHS)}
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_configure(config):
+    if config.option.dist == "no":  # a process that tests, not the one that hands tests out
+        import torch
+
+        import selfteach_fairseq  # noqa: F401  registers what the tests build
+
+        torch.set_num_threads(1)
 
 
 @functools.cache
@@ -157,6 +163,8 @@ def trained(data, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def one_thread():
     """CTranslate2 sets torch's number of threads, too, and sums depend on it in the last bit."""
+    import torch
+
     torch.set_num_threads(1)
 
 

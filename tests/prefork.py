@@ -4,11 +4,13 @@
     python -IS prefork.py SOCKET -m MODULE ARGUMENT...  what `python -m` does, by a fork of that one
     python -IS prefork.py SOCKET SCRIPT ARGUMENT...     what `python SCRIPT` does, likewise
 
-Each command is a process of its own, with its own arguments, environment, folder and files, and
-this package is imported there. Signals reach it; if whoever waits for it is killed, so is it. Other
-calls of Python are what they are.
+Each command is a process of its own, with its own arguments, environment, folder and files. One of
+fairseq's imports this package there, as a user's would; our own are forks of a second process, that
+has imported it. Signals reach a command; if whoever waits for it is killed, so is it. Other calls
+of Python are what they are.
 """
 
+import gc
 import json
 import os
 import select
@@ -17,19 +19,24 @@ import socket
 import sys
 
 MODULES = ("fairseq_cli.preprocess", "fairseq_cli.train", "fairseq_cli.generate")
-MODULES += ("selfteach_fairseq.cli", "torch.distributed.run")
-SCRIPTS = ("measure.py", "ddp_step.py")  # which import fairseq, too
+MODULES += ("fairseq_cli.validate", "fairseq_cli.hydra_train", "torch.distributed.run")
+OURS = "selfteach_fairseq.cli"
+SCRIPTS = ("measure.py", "ddp_step.py")  # which import it, too
 _LONGEST = 2**20  # bytes of a request
 
 
 def main(address, *arguments):
     if arguments == ("--serve",):
         serve(address)
-    elif arguments[:1] == ("-m",) and arguments[1] in MODULES:
-        end(ask(address, arguments[1:]))
+    elif arguments[:1] == ("-m",) and arguments[1] in (*MODULES, OURS):
+        end(ask(_ours(address) if arguments[1] == OURS else address, arguments[1:]))
     elif os.path.basename(arguments[0]) in SCRIPTS:
-        end(ask(address, arguments))
+        end(ask(_ours(address), arguments))
     os.execv(sys.executable, [sys.executable, *arguments])
+
+
+def _ours(address):
+    return f"{address}.ours"
 
 
 def ask(address, arguments):
@@ -50,8 +57,9 @@ def ask(address, arguments):
 
 
 def kill_of(arguments):
-    """What reaches a command: of a script, which leaves the work to another one, both."""
-    return os.killpg if arguments[0].endswith(".py") else os.kill
+    """What reaches a command: of one that leaves the work to another one, both."""
+    leaves_it = arguments[0].endswith(".py") or "gradual" in arguments[1:2]
+    return os.killpg if leaves_it else os.kill
 
 
 def end(status):
@@ -74,18 +82,44 @@ def serve(address):
     import torch._dynamo  # noqa: F401  which whatever builds a model, or an optimizer, imports
 
     logging.root.handlers.clear()  # a command sets up its own
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(address)
-        listener.listen()
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how an attendant ended
-        print("ready", flush=True)
-        while True:
-            connection, _ = listener.accept()
-            if os.fork() == 0:
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                listener.close()
-                attend(connection, os.path.join(os.path.dirname(address), "python"))
-            connection.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how an attendant ended
+    gc.freeze()  # or a command's first collection copies all of it
+    stock, ours = listen(address), listen(_ours(address))
+    print("ready", flush=True)
+    python = os.path.join(os.path.dirname(address), "python")
+    if os.fork() == 0:
+        end_with_its_parent()
+        stock.close()
+        __import__(OURS)
+        del sys.modules[OURS]  # which is run by this name
+        gc.freeze()
+        accept(ours, python)
+    ours.close()
+    accept(stock, python)
+
+
+def listen(address):
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(address)
+    listener.listen()
+    return listener
+
+
+def end_with_its_parent():
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def accept(listener, python):
+    """Has each command attended by a process of its own."""
+    while True:
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            listener.close()
+            attend(connection, python)
+        connection.close()
 
 
 def attend(connection, python):

@@ -22,7 +22,7 @@ PAD, END = 1, 2
 @pytest.fixture(scope="module")
 def trained_longer(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("longer")
-    train(data, folder, "--student-layers", "2x1", "--max-epoch", 15)
+    train(data, folder, "--student-layers", "2x1", "--max-epoch", 15, "--save-interval", 15)
     return folder
 
 

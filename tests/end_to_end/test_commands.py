@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ENVIRONMENT, ROOT, USER_DIR, fairseq, make_text, run, selfteach, train
+from conftest import ENVIRONMENT, ROOT, USER_DIR, fairseq, make_text, python, run, selfteach, train
 from fairseq import checkpoint_utils
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
@@ -120,8 +120,9 @@ def test_scores_of_student_and_full_model(data, trained, student, tmp_path):
     assert table.stdout.count("\nsource ") == 3
 
 
-def test_one_search_serves_every_length_penalty(data, student):
+def test_one_search_serves_every_length_penalty(data, student, monkeypatch):
     """Of a model that ends some hypotheses early and some late."""
+    monkeypatch.setattr(sys, "executable", python())
     model = checkpoint_utils.load_model_ensemble([str(student)])[0][0]
     torch.manual_seed(4)
     for parameter in model.parameters():

@@ -6,13 +6,12 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 import tiny
 import torch
-from conftest import ENVIRONMENT, selfteach
+from conftest import ENVIRONMENT, python, selfteach
 from fairseq import checkpoint_utils
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
@@ -99,7 +98,7 @@ def test_killed_within_each_stage_it_goes_on_to_the_same_models(data, whole, tmp
     for stage in ("stage1-4x3", "stage2-3x2"):
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "selfteach_fairseq.cli", "gradual", str(data)),
+                *(python(), "-m", "selfteach_fairseq.cli", "gradual", str(data)),
                 *("--save-dir", str(tmp_path), *SCHEDULE, "--", *map(str, OPTIONS)),
             ],
             env=ENVIRONMENT,

@@ -117,6 +117,7 @@ model+=(--encoder-embed-dim 16 --encoder-ffn-embed-dim 16)
 model+=(--encoder-attention-heads 2 --decoder-attention-heads 2)
 model+=(--max-source-positions 64 --max-target-positions 64)
 training+=(--lr 1e-2 --warmup-updates 2 --max-tokens 1024 --update-freq 1 --num-workers 0)
+training+=(--save-interval 99 --validate-interval 99)
 longest+=(--max-len-b 20 --min-len 3)
 """
 

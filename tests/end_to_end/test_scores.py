@@ -2,10 +2,11 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, python
 from sacrebleu.metrics import BLEU
 
 from selfteach_fairseq.cli import main
@@ -38,9 +39,10 @@ def chinese(tmp_path_factory):
 
 
 @pytest.fixture
-def scored(chinese, tmp_path, capsys):
+def scored(chinese, tmp_path, capsys, monkeypatch):
     """Scores into NAME.json; returns the record and what is printed."""
     model, data = chinese
+    monkeypatch.setattr(sys, "executable", python())
 
     def scored(name, *words, data=data):
         output = tmp_path / f"{name}.json"

@@ -20,6 +20,7 @@ def model(data, tmp_path_factory):
     """A run that has learnt something, with the student 4x1."""
     folder = tmp_path_factory.mktemp("model")
     flags = ("--student-layers", "4x1", "--max-epoch", 25, "--encoder-normalize-before")
+    flags += ("--disable-validation", "--save-interval", 25)
     train(data, folder, *flags, "--decoder-normalize-before")
     return folder / "checkpoint_last.pt"
 

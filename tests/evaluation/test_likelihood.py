@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from conftest import USER_DIR, fairseq, run, selfteach, train
+from conftest import USER_DIR, fairseq, selfteach, train
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
 from selfteach_fairseq.checkpoints.data import dictionaries
@@ -24,7 +24,7 @@ def test_they_are_those_of_fairseq_validate(data, student):
     model = Checkpoint.read(student).stock()
     options = ("--task", "translation", "--valid-subset", "valid", "--max-tokens", 400, "--cpu")
     options += ("--required-batch-size-multiple", 1)  # or it leaves sentences out
-    log = run("fairseq-validate", data, "--path", student, *options)
+    log = fairseq("validate", data, "--path", student, *options)
     said = re.search(r"nll_loss (\d+\.\d+)", log.stdout + log.stderr)
     found = likelihood.bits(model, data, "valid", PAIR, dictionaries(model, data, PAIR))
     assert found == pytest.approx(float(said[1]), abs=6e-4) and found > 0.1
