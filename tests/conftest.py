@@ -27,9 +27,11 @@ ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 def pytest_configure(config):
     if config.option.dist == "no":  # a process that tests, not the one that hands tests out
         import torch
+        from prefork import remember_settings
 
         import selfteach_fairseq  # noqa: F401  registers what the tests build
 
+        remember_settings()
         torch.set_num_threads(1)
 
 

@@ -83,6 +83,7 @@ def serve(address):
 
     logging.root.handlers.clear()  # a command sets up its own
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how an attendant ended
+    remember_settings()
     gc.freeze()  # or a command's first collection copies all of it
     stock, ours = listen(address), listen(_ours(address))
     print("ready", flush=True)
@@ -96,6 +97,28 @@ def serve(address):
         accept(ours, python)
     ours.close()
     accept(stock, python)
+
+
+def remember_settings():
+    """hydra parses some 280 words for a command line, most of them the same for each of them."""
+    import copy
+
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parse, known = OverridesParser.parse_rule, {}
+
+    def parse_rule(self, words, rule):
+        if (words, rule) not in known:
+            known[words, rule] = parse(self, words, rule)
+        return copy.copy(known[words, rule])
+
+    OverridesParser.parse_rule = parse_rule
+    words = ["data", "--arch", "transformer_tiny"]
+    convert_namespace_to_omegaconf(
+        options.parse_args_and_arch(options.get_training_parser(), words)
+    )
 
 
 def listen(address):
