@@ -48,6 +48,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",
+            "hydra-core>=1.0.7",  # fairseq's, of which tests remember what it parses
             "packaging",
             "pyyaml>=6",
             "ruff>=0.9",

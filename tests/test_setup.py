@@ -28,7 +28,11 @@ def declared(*extras):
     packages = sum((argument("extras_require")[x] for x in extras), argument("install_requires"))
     names = [re.match(r"[\w-]+", package)[0] for package in packages]
     modules = {"ve-fairseq": ("fairseq", "fairseq_cli"), "pyyaml": ("yaml",)}
-    modules |= {"rouge-score": ("rouge_score",), "scikit-learn": ("sklearn",)}
+    modules |= {
+        "hydra-core": ("hydra",),
+        "rouge-score": ("rouge_score",),
+        "scikit-learn": ("sklearn",),
+    }
     return {module for name in names for module in modules.get(name, (name,))}
 
 

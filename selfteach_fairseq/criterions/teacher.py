@@ -94,6 +94,11 @@ class Teacher:
             raise ValueError(f"--teacher {path}: has no decoder: name a model that translates")
         settings = checkpoint.settings
         _check_positions(path, settings, task)
+        if settings.get("adaptive_softmax_cutoff"):
+            raise ValueError(
+                f"--teacher {path}: was trained with --adaptive-softmax-cutoff, and has no logits "
+                "to learn from: choose one without"
+            )
         if settings.get("quant_noise_scalar"):
             raise ValueError(
                 f"--teacher {path}: was trained with --quant-noise-scalar, and computes with "

@@ -43,7 +43,7 @@ def tables(records: list[Record]) -> str:
     notes = [f"speed: {line}" for line in conditions_of(records)]
     if kind_of(records[0]) is TRANSLATIONS:
         notes += [f"BLEU: {records[0]['bleu_signature']}"]
-    if rouge.NAMES["rougeL"] in quality[0]:
+    if rouge.NAMES["rougeL"] in quality[0] and "rougeL_signature" in records[0]:
         notes += [f"ROUGE: {records[0]['rougeL_signature']}"]
     if {"bits", "engine"} <= quality[0].keys():
         notes += ["bits: of the checkpoint, whatever the engine"]

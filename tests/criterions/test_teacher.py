@@ -213,7 +213,10 @@ def test_an_option_without_a_teacher_is_refused(name):
 
 
 TEACHERS = {
-    "adaptive softmax": (("--adaptive-softmax-cutoff", 9), "decoder.adaptive_softmax"),
+    "adaptive softmax": (
+        ("--adaptive-softmax-cutoff", 9),
+        "--adaptive-softmax-cutoff.*: choose one without",
+    ),
     "quantised": (("--quant-noise-scalar", 0.5), "--quant-noise-scalar.*: choose one without"),
     "of short sentences": (
         ("--decoder-learned-pos", "--max-target-positions", 99),

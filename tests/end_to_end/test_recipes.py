@@ -49,7 +49,7 @@ def test_the_demo_from_nothing_to_the_tables(demo):
         *("== truncate-selfteach-seed1-3", "== truncate-selfteach-seed1-1"),
         *("== score-selfteach-seed1-3", "== score-selfteach-seed1-3.ctranslate2-int8"),
         *("== score-selfteach-seed1-1", "== score-selfteach-seed1-1.ctranslate2-int8"),
-        "== export-selfteach-seed1-1",
+        "== export-1",
     ]
     quality, cost, fastest = rows(output)
     assert [row["engine"] for row in fastest] == ["fairseq", "CT2 int8"]

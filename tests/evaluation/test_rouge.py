@@ -106,9 +106,11 @@ def test_a_record_has_all_of_it():
 
 def test_tables_show_it_where_all_records_have_it(tmp_path, capsys):
     scores = {"rouge1": 41.2, "rouge2": 20.1, "rougeL": 38.3, "rougeLsum": 39}
+    scores["rougeL_signature"] = "nrefs:1|rouge-score:0.1.2"
     paths = [str(written(tmp_path, {**RECORD, **scores, "system": name}, name)) for name in "ab"]
     assert main(["report", *paths]) == 0
-    head, _, row, *_ = capsys.readouterr().out.splitlines()
+    head, _, row, *others = capsys.readouterr().out.splitlines()
+    assert "ROUGE: nrefs:1|rouge-score:0.1.2" in others
     assert all(name in head for name in ("BLEU", "ROUGE-1", "ROUGE-2", "ROUGE-L")) and "38.3" in row
     paths.append(str(written(tmp_path, RECORD, "without")))
     assert main(["report", *paths]) == 0

@@ -262,9 +262,9 @@ def test_tensors_that_a_checkpoint_cannot_be_built_with_are_refused_by_name(opti
 
 
 def test_the_adaptive_softmax_is_refused_by_name():
-    state, _ = state_of(adaptive_softmax_cutoff=[10, 20])
-    with pytest.raises(CheckpointError, match=r"decoder\.adaptive_softmax"):
-        Checkpoint.of(state)
+    state, dictionaries = state_of(adaptive_softmax_cutoff=[10, 20])
+    with pytest.raises(CheckpointError, match=r"the tensor decoder\.adaptive_softmax\.head"):
+        specification(Checkpoint.of(state), dictionaries)
 
 
 def with_gates(build):

@@ -106,7 +106,13 @@ def test_labelled_text_that_is_divided_anew_is_other_data(comparison):
 
 def make(target, **settings):
     """What make would run."""
-    command = ["make", "-n", target, *(f"{name}={value}" for name, value in settings.items())]
+    command = [
+        "make",
+        "-n",
+        "--no-print-directory",
+        target,
+        *(f"{name}={value}" for name, value in settings.items()),
+    ]
     result = subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True)
     assert not result.returncode, result.stderr
     return result.stdout
