@@ -17,7 +17,7 @@
 # make summarise NAME=mine SRC=documents TGT=summaries   the same of documents, scored by ROUGE; a GPU
 # make debian-summaries  the same of Debian's long descriptions of packages, with a small model
 # make bench         what it costs: time, memory, decoding speed (about half an hour on 2 cores)
-# make test          the tests, and the linter (about 20 minutes on 2 cores)
+# make test          the tests, and the linter (about 11 minutes on 2 cores)
 # make test-slow     kills and broken files by the thousand (about 15 minutes on 2 cores)
 # All work in .venv, made on first use with PYTHON (default: python3, which must be 3.11 or 3.12).
 
