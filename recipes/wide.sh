@@ -1,7 +1,8 @@
-# scarce-long.sh with a model twice as wide, which overfits when it is trained plainly.
+# scarce-long.sh with a model twice as wide, which overfits when it is trained plainly. Dropout is the
+# plain model's best by validation bits: 2.85 with 0.4, 2.89 with 0.3.
 source "$recipes/scarce-long.sh"
 model+=(
     --encoder-embed-dim 256 --decoder-embed-dim 256
     --encoder-ffn-embed-dim 512 --decoder-ffn-embed-dim 512
 )
-training+=(--lr 2e-3 --warmup-updates 500)
+training+=(--lr 2e-3 --warmup-updates 500 --dropout 0.4)
