@@ -6,10 +6,9 @@ import random
 
 import torch
 from conftest import USER_DIR, fairseq, run, sys
-from fairseq import options
 from fairseq.data import Dictionary
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.tasks.sentence_prediction import SentencePredictionTask
+from prefork import settings_of
 from tiny import PAD
 
 TYPES = 30
@@ -30,9 +29,7 @@ def settings(*flags, arch="roberta_selfteach", criterion=OURS):
 @functools.cache
 def _settings(flags, arch, criterion):
     words = ("data", *TASK, "--arch", arch, "--criterion", criterion, *SMALL, *flags)
-    parser = options.get_training_parser()
-    args = options.parse_args_and_arch(parser, [*map(str, words)])
-    return convert_namespace_to_omegaconf(args)
+    return settings_of(*map(str, words))
 
 
 def task(cfg, labels=LABELS):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from prefork import SCRIPTS, STOCK_SCRIPTS, remember_settings
 
 ROOT = Path(__file__).parent.parent
 USER_DIR = ROOT / "selfteach_fairseq"
@@ -27,7 +28,6 @@ ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 def pytest_configure(config):
     if config.option.dist == "no":  # a process that tests, not the one that hands tests out
         import torch
-        from prefork import remember_settings
 
         import selfteach_fairseq  # noqa: F401  registers what the tests build
 
@@ -42,7 +42,7 @@ def python():
     script, address = Path(folder.name, "python"), Path(folder.name, "socket")
     prefork = ROOT / "tests/prefork.py"
     script.write_text(
-        f'#!/bin/sh\ncase "$1" in -m | */measure.py | */ddp_step.py)\n'
+        f'#!/bin/sh\ncase "$1" in -m | */{" | */".join((*SCRIPTS, *STOCK_SCRIPTS))})\n'
         f'exec "{sys.executable}" -IS "{prefork}" "{address}" "$@" ;; esac\n'
         f'exec "{sys.executable}" "$@"\n'
     )
@@ -118,6 +118,7 @@ def install_commands(folder):
     folder.mkdir(exist_ok=True)
     for name, module in {
         "python": "",
+        "python3": "",
         "fairseq-preprocess": "-m fairseq_cli.preprocess",
         "fairseq-train": "-m fairseq_cli.train",
         "fairseq-generate": "-m fairseq_cli.generate",

@@ -21,7 +21,8 @@ import sys
 MODULES = ("fairseq_cli.preprocess", "fairseq_cli.train", "fairseq_cli.generate")
 MODULES += ("fairseq_cli.validate", "fairseq_cli.hydra_train", "torch.distributed.run")
 OURS = "selfteach_fairseq.cli"
-SCRIPTS = ("measure.py", "ddp_step.py")  # which import it, too
+SCRIPTS = ("measure.py", "ddp_step.py", "stock.py")  # which import it, too
+STOCK_SCRIPTS = ("peak.py",)
 _LONGEST = 2**20  # bytes of a request
 
 
@@ -30,8 +31,8 @@ def main(address, *arguments):
         serve(address)
     elif arguments[:1] == ("-m",) and arguments[1] in (*MODULES, OURS):
         end(ask(_ours(address) if arguments[1] == OURS else address, arguments[1:]))
-    elif os.path.basename(arguments[0]) in SCRIPTS:
-        end(ask(_ours(address), arguments))
+    elif (script := os.path.basename(arguments[0])) in (*SCRIPTS, *STOCK_SCRIPTS):
+        end(ask(_ours(address) if script in SCRIPTS else address, arguments))
     os.execv(sys.executable, [sys.executable, *arguments])
 
 
@@ -93,6 +94,9 @@ def serve(address):
         stock.close()
         __import__(OURS)
         del sys.modules[OURS]  # which is run by this name
+        for criterion in ("label_smoothed_ce_selfteach", "label_smoothed_cross_entropy"):
+            words = ("data", "--arch", "transformer_selfteach_tiny", "--optimizer", "adam")
+            settings_of(*words, "--criterion", criterion)
         gc.freeze()
         accept(ours, python)
     ours.close()
@@ -100,25 +104,50 @@ def serve(address):
 
 
 def remember_settings():
-    """hydra parses some 280 words for a command line, most of them the same for each of them."""
+    """hydra parses some 280 words for a command line, most of them the same for each of them.
+
+    Of the same words with other values only those are set, as hydra sets them: composing takes it
+    a third of a second.
+    """
     import copy
 
-    from fairseq import options
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    import fairseq.dataclass.utils
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
 
-    parse, known = OverridesParser.parse_rule, {}
+    parse, parsed = OverridesParser.parse_rule, {}
+    compose, composed = fairseq.dataclass.utils.compose, {}
 
     def parse_rule(self, words, rule):
-        if (words, rule) not in known:
-            known[words, rule] = parse(self, words, rule)
-        return copy.copy(known[words, rule])
+        if (words, rule) not in parsed:
+            parsed[words, rule] = parse(self, words, rule)
+        return copy.copy(parsed[words, rule])
+
+    def compose_settings(name, overrides, strict):
+        names = [word.partition("=")[0] for word in overrides]
+        groups = [word for word in overrides if "." not in word.partition("=")[0]]
+        kind = (name, *names, *groups, strict)
+        if kind not in composed:
+            settings = compose(name, overrides=overrides, strict=strict)
+            composed[kind] = settings, frozenset(overrides)
+        settings, words = copy.deepcopy(composed[kind][0]), composed[kind][1]
+        other = [word for word in overrides if word not in words]
+        for override in OverridesParser.create().parse_overrides(other):
+            OmegaConf.update(settings, override.key_or_group, override.value(), merge=True)
+        return settings
 
     OverridesParser.parse_rule = parse_rule
-    words = ["data", "--arch", "transformer_tiny"]
-    convert_namespace_to_omegaconf(
-        options.parse_args_and_arch(options.get_training_parser(), words)
-    )
+    fairseq.dataclass.utils.compose = compose_settings
+    settings_of("data", "--arch", "transformer_tiny", "--optimizer", "adam")
+
+
+def settings_of(*words):
+    """fairseq's configuration for a training's command line."""
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    parser = options.get_training_parser()
+    return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, [*words]))
 
 
 def listen(address):

@@ -5,12 +5,11 @@ import functools
 from argparse import Namespace
 
 import torch
-from fairseq import options
 from fairseq.data import Dictionary
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
+from prefork import settings_of
 
 TYPES = 37
 PAD = 1
@@ -28,11 +27,7 @@ def settings(*flags, arch="transformer_selfteach", criterion="label_smoothed_ce_
 
 @functools.cache  # composing one takes fairseq half a second
 def _settings(flags, arch, criterion):
-    parser = options.get_training_parser()
-    args = options.parse_args_and_arch(
-        parser, ["data", "--arch", arch, "--criterion", criterion, *SMALL, *map(str, flags)]
-    )
-    return convert_namespace_to_omegaconf(args)
+    return settings_of("data", "--arch", arch, "--criterion", criterion, *SMALL, *map(str, flags))
 
 
 def task():

@@ -3,12 +3,10 @@
 import os
 import string
 import subprocess
-import sys
 import tarfile
-from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, install_commands
 
 ALLOWED = set(f"{string.ascii_letters}{string.digits}._-")
 
@@ -19,8 +17,7 @@ def gpu(folder, part, code=0, **environment):
     result = subprocess.run(
         [ROOT / "benchmarks/gpu.sh", part],
         env={
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            **install_commands(folder / "bin"),
             **{name: str(value) for name, value in environment.items()},
         },
         capture_output=True,

@@ -39,34 +39,33 @@ def translations(output):
     return [text for _, _, text in sorted(lines, key=lambda line: int(line[0]))]
 
 
-def test_the_cut_model_translates_with_stock_fairseq_alone(data, student, tmp_path):
+STOCK = """
+import sys
+from pathlib import Path
+from fairseq.models.transformer import TransformerModel
+from fairseq_cli import generate, interactive
+student, data, lines = sys.argv[1:]
+words = [data, "--path", student, "--beam", "4", "--required-batch-size-multiple", "1"]
+sys.argv[1:] = words
+generate.cli_main()
+print("of lines:", flush=True)
+sys.argv[1:] = [*words, "--input", lines, "--source-lang", "xx", "--target-lang", "en"]
+interactive.cli_main()
+folder, name = Path(student).parent, Path(student).name
+model = TransformerModel.from_pretrained(str(folder), name, data_name_or_path=data)
+assert model.translate("w1 w2 w3", beam=2)
+assert "selfteach_fairseq" not in sys.modules
+"""
+
+
+def test_the_cut_model_translates_with_stock_fairseq_alone(data, student):
     """No user-dir, no environment variable, and this package out of reach."""
-    program = "import sys; from fairseq_cli.{0} import cli_main; cli_main(); "
-    program += "assert 'selfteach_fairseq' not in sys.modules"
-    shared = ("--path", student, "--beam", 4, "--required-batch-size-multiple", 1)
-    generated = run(
-        *(sys.executable, "-I", "-c", program.format("generate"), data, *shared), cwd=tmp_path
-    )
-    hypotheses = translations(generated.stdout)
-    assert len(hypotheses) == 21
-    lines = (data.parent / "test.xx").read_text()
-    (tmp_path / "input.xx").write_text(lines)
-    interactive = run(
-        *(sys.executable, "-I", "-c", program.format("interactive"), data, *shared),
-        *("--input", tmp_path / "input.xx", "--source-lang", "xx", "--target-lang", "en"),
-        cwd=tmp_path,
-    )
-    assert translations(interactive.stdout) == hypotheses
+    result = run(sys.executable, "-I", "-c", STOCK, student, data, data.parent / "test.xx")
+    generated, interactive = map(translations, result.stdout.split("of lines:"))
+    assert len(generated) == 21 and interactive == generated
 
 
-def test_the_cut_model_is_read_by_fairseqs_other_ways(data, student, tmp_path):
-    """From Python, and to train on from: also without this package."""
-    program = (
-        "import sys; from fairseq.models.transformer import TransformerModel as T; "
-        "model = T.from_pretrained(*sys.argv[1:3], data_name_or_path=sys.argv[3]); "
-        "assert model.translate('w1 w2 w3', beam=2)"
-    )
-    run(sys.executable, "-I", "-c", program, student.parent, student.name, data, cwd=tmp_path)
+def test_the_cut_model_is_trained_on_by_stock_fairseq(data, student, tmp_path):
     tuned = fairseq(
         *("train", data, "--finetune-from-model", student, "--arch", "transformer_tiny", "--cpu"),
         *("--encoder-layers", 2, "--decoder-layers", 1, "--encoder-embed-dim", 16),

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import sentencepiece
-from conftest import ENVIRONMENT, make_text, selfteach, train
+from conftest import make_text, python, selfteach, train
 
 from selfteach_fairseq.cli import main
 from selfteach_fairseq.files import lines_of
@@ -60,20 +60,15 @@ def test_both_engines_say_the_same(scored):
     assert ours["hardware"] == theirs["hardware"] and ours["hardware"].endswith(" 1 threads")
 
 
-def test_threads_are_those_that_compute(model, data, tmp_path):
+def test_threads_are_those_that_compute(model, data, tmp_path, monkeypatch):
     """fairseq's child is told by its environment."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\n"
-        f"open({str(tmp_path / 'seen')!r}, 'a').write(os.environ.get('OMP_NUM_THREADS', '-') + ' ')"
-    )
+    child = tmp_path / "python"
+    child.write_text(f'#!/bin/sh\necho "$OMP_NUM_THREADS" >>"$0.seen"\nexec "{python()}" "$@"\n')
+    child.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(child))
     words = ("score", model, data, "-o", tmp_path / "r.json", "--threads", 2)
-    subprocess.run(
-        [sys.executable, "-m", "selfteach_fairseq.cli", *map(str, words)],
-        env={**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{ENVIRONMENT['PYTHONPATH']}"},
-        check=True,
-        capture_output=True,
-    )
-    assert (tmp_path / "seen").read_text().split()[-1] == "2"
+    assert main([str(word) for word in words]) == 0
+    assert (tmp_path / "python.seen").read_text().split()[-1] == "2"
     record = json.loads((tmp_path / "r.json").read_text())
     assert record["threads"] == 2 and record["hardware"].endswith(" 2 threads")
 
