@@ -12,7 +12,7 @@ case "$name ${1:-}" in
     "python -c") exit ;;  # matplotlib is there
     "python -u") exec tee -a "$3" ;;  # progress.py
     "python "*/check.py | "python "*/runs.py | "python "*/stages.py | "python "*/workers.py)
-        exec PYTHON "$@" ;;  # take no time
+        exec PYTHON -S "$@" ;;  # take no time
     "python "*measure.py) "${@:4}"; echo "the cost" >"$2"; exit ;;
 esac
 IFS=$'\t'; echo "$name"$'\t'"$*" >>"$CALLS"
