@@ -2,11 +2,10 @@ import math
 
 import pytest
 import torch
-from fairseq import options
 from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_loss
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.logging import metrics
 from omegaconf import OmegaConf
+from prefork import settings_of
 from reference import reference_loss
 from teachers import saved
 from tiny import PAD, TYPES, batch, build, distance, gradients, settings, step, task
@@ -306,9 +305,7 @@ def test_another_architecture_is_refused_at_the_start():
 @pytest.mark.parametrize("criterion", ["label_smoothed_ce_selfteach", "word_level_distillation"])
 def test_models_of_another_kind_are_refused_in_one_line(arch, criterion):
     """Their settings lack some of those that are checked, or have others under the name."""
-    words = ["data", "--arch", arch, "--criterion", criterion]
-    args = options.parse_args_and_arch(options.get_training_parser(), words)
-    cfg = convert_namespace_to_omegaconf(args)
+    cfg = settings_of("data", "--arch", arch, "--criterion", criterion)
     message = {
         "label_smoothed_ce_selfteach": f"^--arch {arch} has no students: .* needs --arch",
         "word_level_distillation": "needs --teacher",  # it takes any student
