@@ -42,11 +42,10 @@ def python():
     script, address = Path(folder.name, "python"), Path(folder.name, "socket")
     prefork = ROOT / "tests/prefork.py"
     forked = " | ".join(f"*/{name}" for name in (*SCRIPTS, *STOCK_SCRIPTS))
-    recipes = " | ".join(f"*/{name}.py" for name in ("check", "runs", "stages", "workers"))
     script.write_text(
         f'#!/bin/sh\ncase "$1" in\n'
         f'-m | {forked}) exec "{sys.executable}" -IS "{prefork}" "{address}" "$@" ;;\n'
-        f'-u | {recipes}) exec "{sys.executable}" -S "$@" ;;\n'  # which need no package
+        f'-u | */stages.py) exec "{sys.executable}" -S "$@" ;;\n'  # which need no package
         f'esac\nexec "{sys.executable}" "$@"\n'
     )
     script.chmod(0o755)
