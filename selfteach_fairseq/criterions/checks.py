@@ -67,7 +67,14 @@ def _check_workers(cfg):
         or get_data_parallel_world_size() == 1
     ):
         return
-    own_pass = [str(student) for student in students_of(cfg) if not student.encoder.are_first]
+    drops = any(cfg[name] for name in ("dropout", "attention_dropout", "activation_dropout"))
+    apart = drops and cfg.student_dropout == "own"
+    own_pass = [
+        str(student)
+        for student in students_of(cfg)
+        if not student.encoder.are_first
+        or (apart and student.encoder.size < int(cfg.encoder_layers))
+    ]
     if own_pass:
         raise ValueError(
             f"--student-layers {','.join(own_pass)} takes an encoder pass of its own, and "

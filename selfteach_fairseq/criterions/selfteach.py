@@ -10,6 +10,7 @@ from typing import Any, Optional
 from fairseq import utils
 from fairseq.criterions import register_criterion
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
+from fairseq.dataclass import ChoiceEnum
 from fairseq.logging import metrics
 from fairseq.tasks import FairseqTask
 from omegaconf import II, DictConfig
@@ -24,8 +25,18 @@ from .teacher import Teacher, TeacherConfig
 from .teaching import TeachingConfig, WithTeaching
 
 
+_StudentDropout: Any = ChoiceEnum(["own", "shared"])
+
+
 @dataclass
 class SelfteachCriterionConfig(TeachingConfig, TeacherConfig):
+    student_dropout: _StudentDropout = field(
+        default="own",
+        metadata={
+            "help": "students drop what the full model does not, by passes of their own; or share "
+            "its passes for as long as their layers are the same, which takes less time"
+        },
+    )
     loss_chunk_tokens: Optional[int] = field(
         default=None,
         metadata={
@@ -39,6 +50,9 @@ class SelfteachCriterionConfig(TeachingConfig, TeacherConfig):
     adaptive_softmax_cutoff: Any = of_model("adaptive_softmax_cutoff")
     quant_noise_scalar: Any = of_model("quant_noise_scalar")
     stock_update: Any = of_model("stock_update")
+    dropout: Any = of_model("dropout")
+    attention_dropout: Any = of_model("attention_dropout")
+    activation_dropout: Any = of_model("activation_dropout")
     checkpoint_activations: Any = of_model("checkpoint_activations")
     offload_activations: Any = of_model("offload_activations")
     ddp_backend: str = II("distributed_training.ddp_backend")
@@ -80,7 +94,12 @@ class SelfteachCriterion(WithTeaching, LabelSmoothedCrossEntropyCriterion):
         if not reduce:
             raise NotImplementedError("label_smoothed_ce_selfteach only gives the summed loss")
         alpha, students = self.in_force(model)
-        features, extra = model(**sample["net_input"], features_only=True, students=students)
+        features, extra = model(
+            **sample["net_input"],
+            features_only=True,
+            students=students,
+            own_dropout=self.cfg.student_dropout == "own",
+        )
         target = model.get_targets(sample, features)[:, self.ignore_prefix_size :]
         rows = target.flatten().ne(self.padding_idx).nonzero().squeeze(1)  # (N,)
         losses = self_teaching_loss(

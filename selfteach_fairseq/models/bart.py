@@ -70,6 +70,7 @@ class BartSelfteachModel(WithStudents, _AnyBeam):
         alignment_layer: int | None = None,
         alignment_heads: int | None = None,
         students: Sequence[Layers] = (),
+        own_dropout: bool = False,
     ) -> tuple[Tensor, dict]:
         """As WithStudents', and with the name of a classification head, as BART's.
 
@@ -84,7 +85,9 @@ class BartSelfteachModel(WithStudents, _AnyBeam):
         }
         source = (src_tokens, src_lengths, prev_output_tokens)
         if classification_head_name is None:
-            return WithStudents.forward(self, *source, students=students, **given)
+            return WithStudents.forward(
+                self, *source, students=students, own_dropout=own_dropout, **given
+            )
         if students:
             raise ValueError(
                 f"{classification_head_name}: students have no classification head: train with "

@@ -20,11 +20,16 @@ class Path(NamedTuple):
 
     encoder: Numbers
     decoder: Numbers
+    masks: int = 0  # of dropout: only those of the same number have them in common
 
 
-def paths_of(parts: Iterable[Layers], depth: Layers) -> dict[Layers, Path]:
-    """Those of sub-models. Raises: ValueError if a model of this depth has no such one."""
-    return {part: Path(**part.within(depth)) for part in parts}
+def paths_of(parts: Iterable[Layers], depth: Layers, apart: bool = False) -> dict[Layers, Path]:
+    """Those of sub-models. Raises: ValueError if a model of this depth has no such one.
+
+    Args:
+        apart: the whole model's masks are its own
+    """
+    return {part: Path(**part.within(depth), masks=int(apart and part != depth)) for part in parts}
 
 
 def decode(
@@ -79,10 +84,10 @@ def _along(
 ) -> tuple[dict[Path, Tensor], list[Tensor]]:
     """The states (T, B, C) at the end of all paths, and the first path's on the way.
 
-    Paths are one block for as long as they have gone through the same layers.
+    Paths are one block for as long as they have gone through the same layers, under the same masks.
     """
     paths = [*dict.fromkeys(paths)]
-    so_far = {path: Path(path.encoder, ()) for path in paths}
+    so_far = {path: path._replace(decoder=()) for path in paths}
     states = dict.fromkeys(so_far.values(), embedded)
     inner_states = [embedded]
     x, blocks = embedded, list[Path]()
@@ -91,7 +96,7 @@ def _along(
         for path in paths:
             if number in path.decoder:
                 block = so_far[path]
-                so_far[path] = Path(block.encoder, (*block.decoder, number))
+                so_far[path] = block._replace(decoder=(*block.decoder, number))
                 goes_to[block] = max(path.decoder[-1], goes_to.get(block, 0))
         # Those that end first come last, so that the others stand beside each other already.
         wanted = sorted(goes_to, key=goes_to.__getitem__, reverse=True)
@@ -100,7 +105,7 @@ def _along(
         elif len(wanted) < len(blocks):
             x = x[:, : len(wanted) * embedded.size(1)].contiguous()
         x = through(layer, x, [block.encoder for block in wanted])
-        blocks = [Path(block.encoder, (*block.decoder, number)) for block in wanted]
+        blocks = [block._replace(decoder=(*block.decoder, number)) for block in wanted]
         states |= zip(blocks, x.split(embedded.size(1), dim=1), strict=True)
         states = {block: states[block] for block in so_far.values()}
         inner_states.append(states[so_far[paths[0]]])

@@ -37,8 +37,8 @@ _CHOSEN = ("task", "criterion", "optimizer", "lr_scheduler")  # by their names
 class Taught(Protocol):
     """What the criterion knows of a model with students.
 
-    forward() takes fairseq's arguments, `features_only` and `students`, a sequence of Layers, and
-    returns (features, extra): features (B, T, C), in `extra["students"]` those of each student,
+    forward() takes fairseq's arguments, `features_only`, `students`, a sequence of Layers, and
+    `own_dropout`, and returns (features, extra): features (B, T, C), in `extra["students"]` those of each student,
     by its Layers, and in `extra["projection"]` the weights (V, C) that make logits of them.
     """
 

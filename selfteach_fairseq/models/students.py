@@ -9,6 +9,7 @@ from typing import Any
 
 from fairseq.models import BaseFairseqModel
 from fairseq.models.transformer import TransformerConfig, TransformerModelBase
+from fairseq.modules import FairseqDropout
 from torch import Tensor, nn
 
 from ..layers import SIDES, Layers
@@ -79,12 +80,15 @@ class WithStudents(WithUpdates, TransformerModelBase):
         alignment_heads: int | None = None,
         students: Sequence[Layers] = (),
         token_embeddings: Tensor | None = None,
+        own_dropout: bool = False,
     ) -> tuple[Tensor, dict]:
         """As fairseq's, and the same for any students: see family.Taught.
 
         Args:
             students: a sequence of Layers
             token_embeddings: (B, S, C), as BART's, for those that the encoder would look up
+            own_dropout: students share no layer's output with the full model that has dropout in
+                it, but the whole encoder's
 
         Returns: (output, extra), where output and every value of the dictionary
             `extra["students"]`, by Layers, are logits (B, T, V), or with `features_only`
@@ -109,11 +113,18 @@ class WithStudents(WithUpdates, TransformerModelBase):
             )
             return output, {**extra, "projection": projection, "students": {}}
 
-        paths = paths_of((self.depth, *students), self.depth)
-        memories = {
-            numbers: memory(self.encoder, numbers, encoder_out, src_tokens)
-            for numbers in dict.fromkeys(path.encoder for path in paths.values())
-        }
+        apart = own_dropout and self.training and drops(self)
+        paths = paths_of((self.depth, *students), self.depth, apart)
+        whole = paths[self.depth].encoder
+        memories = {whole: encoder_out["encoder_out"][0]}
+        for numbers in dict.fromkeys(path.encoder for path in paths.values()):
+            if numbers == whole:
+                continue
+            if apart:
+                alone = cut(self.encoder, numbers)(src_tokens, src_lengths, False, token_embeddings)
+                memories[numbers] = alone["encoder_out"][0]
+            else:
+                memories[numbers] = memory(self.encoder, numbers, encoder_out, src_tokens)
         is_padding = next(iter(encoder_out["encoder_padding_mask"]), None)
         outputs, inner_states = decode(
             self, prev_output_tokens, is_padding, memories, [*paths.values()]
@@ -137,6 +148,11 @@ def make_cheaper(model: nn.Module) -> None:
     """Puts this package's dropout and attention, the same for less time, into a model."""
     replace_dropout(model)
     replace_attention(model)
+
+
+def drops(module: nn.Module) -> bool:
+    """Whether two passes in training differ, by dropout."""
+    return any(part.p > 0 for part in module.modules() if isinstance(part, FairseqDropout))
 
 
 def cut(stack: Any, numbers: Sequence[int]) -> Any:

@@ -122,6 +122,25 @@ def test_each_option_changes_the_gradients(flags):
     assert distance(default, gradients_of(*flags)) > 1e-3
 
 
+def test_students_drop_what_the_model_does_not_unless_they_share():
+    """So they are further from it. Without dropout there is nothing to share."""
+
+    def kl(*flags):
+        torch.manual_seed(1)
+        return step(*build("--student-layers", "4x2", "--dropout", 0.3, *flags), batch())[1]["kl"]
+
+    def distance_under(*flags):
+        def found(dropout):
+            torch.manual_seed(1)
+            return gradients_of(*flags, "--student-dropout", dropout)
+
+        return distance(found("own"), found("shared"))
+
+    assert distance_under() == 0
+    assert distance_under("--dropout", 0.3) > 1e-3
+    assert kl() > 1.1 * kl("--student-dropout", "shared")
+
+
 def test_alpha_starts_and_rises_in_training_only():
     flags = (*STUDENT, "--alpha-start-update", 10, "--alpha-warmup-updates", 20)
     model, criterion = build(*flags)

@@ -88,6 +88,9 @@ def test_an_encoder_pass_of_its_own_that_is_computed_again(data, tmp_path):
     assert_equal(trained(data, tmp_path / "two", *flags, 60, workers=2), whole)
     with pytest.raises(AssertionError, match=r"last2x1 takes an .* use --ddp-backend legacy_ddp"):
         trained(data, tmp_path / "no", *flags, 60, workers=2, backend="pytorch_ddp")
+    flags = ("--dropout", 0.1, "--student-layers", "2x1", *flags[2:], 60)
+    with pytest.raises(AssertionError, match=r"--student-layers 2x1 takes an encoder pass of its"):
+        trained(data, tmp_path / "drops", *flags, workers=2, backend="pytorch_ddp")
 
     flags = ("--checkpoint-activations", "--find-unused-parameters", "--batch-size", 60)
     with pytest.raises(AssertionError, match=r"leave one of them out, or use --ddp-backend legacy"):

@@ -9,7 +9,7 @@ from tiny import batch, build, checkpoint_of, load_stock, translate
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from selfteach_fairseq.checkpoints.checkpoint import Checkpoint
-from selfteach_fairseq.layers import Layers
+from selfteach_fairseq.layers import SIDES, Layers
 from selfteach_fairseq.models.decoding import embed
 
 FIRST = (Layers.first(2, 1), Layers.first(4, 2), Layers.first(1, 3))
@@ -150,12 +150,13 @@ def test_the_student_is_neither_the_model_nor_a_decoder_on_the_full_encoder():
     torch.testing.assert_close(everything, logits, rtol=0, atol=1e-6)
 
 
-def rows_of(layers, model, students):
+def rows_of(layers, model, students, own_dropout=False):
     """The rows of each call of one of the layers."""
     seen = []
     for layer in layers:
         layer.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].size(1)))
-    model(**batch()["net_input"], students=tuple(map(Layers.parse, students)))
+    students = tuple(map(Layers.parse, students))
+    model(**batch()["net_input"], students=students, own_dropout=own_dropout)
     return seen
 
 
@@ -189,6 +190,34 @@ def test_the_first_layers_of_other_encoders_run_once():
     """Where others follow, these go on from there."""
     model = built(())
     assert rows_of(model.encoder.layers, model, ("0+3x1", "0+1+3x2", "1+2x2")) == [5] * (4 + 4)
+
+
+@pytest.mark.parametrize("kind", ["--dropout", "--attention-dropout", "--activation-dropout"])
+def test_students_with_dropout_of_their_own_share_no_layer_with_the_model(kind):
+    """Among themselves they do, and the whole encoder. Without dropout nothing would differ."""
+    students = ("2x1", "2", "0+3x1", "4x1")
+
+    def rows(training, own):
+        models = [built((kind, "0.5")).train(training) for _ in SIDES]
+        sides = zip(models, SIDES, strict=True)
+        return [rows_of(getattr(m, side).layers, m, students, own) for m, side in sides]
+
+    shared = [[5] * (4 + 1), [15, 10, 5]]  # 0+3 goes on after its first
+    assert rows(training=True, own=False) == rows(training=False, own=True) == shared
+    assert rows(training=True, own=True) == [[5] * (4 + 2 + 2), [20, 10, 5]]
+
+
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_a_student_of_first_layers_drops_what_the_model_does_not(side):
+    model = built(("--attention-dropout", "0.5")).train()
+    given, kept = batch()["net_input"], Layers.first(2 if side == "encoder" else 4, 1)
+    taken = []
+    first = getattr(model, side).layers[0]
+    first.fc1.register_forward_hook(lambda _, inputs, __: taken.append(inputs[0]))
+    model(**given, students=(kept,), own_dropout=True)
+    of_model, of_student = taken if side == "encoder" else taken[0].chunk(2, dim=1)
+    assert of_model.shape == of_student.shape
+    assert (of_model - of_student).abs().max() > 0.01
 
 
 def test_padding_and_the_order_of_the_batch_change_nothing():
