@@ -24,7 +24,6 @@ from .losses import Teaching, self_teaching_loss
 from .teacher import Teacher, TeacherConfig
 from .teaching import TeachingConfig, WithTeaching
 
-
 _StudentDropout: Any = ChoiceEnum(["own", "shared"])
 
 

@@ -38,8 +38,9 @@ class Taught(Protocol):
     """What the criterion knows of a model with students.
 
     forward() takes fairseq's arguments, `features_only`, `students`, a sequence of Layers, and
-    `own_dropout`, and returns (features, extra): features (B, T, C), in `extra["students"]` those of each student,
-    by its Layers, and in `extra["projection"]` the weights (V, C) that make logits of them.
+    `own_dropout`, and returns (features, extra): features (B, T, C), in `extra["students"]` those
+    of each student, by its Layers, and in `extra["projection"]` the weights (V, C) that make logits
+    of them.
     """
 
     training: bool
