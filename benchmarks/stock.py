@@ -42,6 +42,7 @@ _WORD_LEVEL = ("--user-dir", ROOT / "selfteach_fairseq", "--arch", "transformer"
 _WORD_LEVEL += ("--optimizer", "adam", "--criterion", "word_level_distillation")
 _WORD_LEVEL += ("--teacher", "{teacher}", "--encoder-layers", 6, "--decoder-layers")
 _THREE = "6x3,6x2,6x1"
+_SHARED = ("--student-dropout", "shared")
 UNTUNED = "stock, glibc's own allocator"
 
 VARIANTS = {
@@ -53,6 +54,7 @@ VARIANTS = {
     "3x3": (*_OURS, *_TAUGHT, "3x3"),
     "3x3, --stock-update": (*_OURS, *_TAUGHT, "3x3", "--stock-update"),
     _THREE: (*_OURS, *_TAUGHT, _THREE),
+    **{f"{s}, shared dropout": (*_OURS, *_TAUGHT, s, *_SHARED) for s in ("6x3", "3x3", _THREE)},
     f"{_THREE}, a teacher of 6x6": (*_OURS, *_TAUGHT, _THREE, "--teacher", "{teacher}"),
     **{f"word-level 6x{n}": (*_WORD_LEVEL, n) for n in (3, 2, 1)},
 }
