@@ -83,7 +83,8 @@ sizes-scarce-long: $(VENV)/.ready  # these two also with TEST_SET=test1
 	    SETTINGS=recipes/scarce-long.sh recipes/compare.sh multi30k-de
 
 students-scarce-long: $(VENV)/.ready
-	METHOD="$${METHOD:-plain plain@2 $(foreach one,$(STUDENTS_OF_ANY_LAYERS),selfteach=$(one)) shared-dropout=2 shared-dropout=4x2}" \
+	METHOD="$${METHOD:-plain plain@2 $(foreach one,$(STUDENTS_OF_ANY_LAYERS),selfteach=$(one)) \
+	    shared-dropout=2 shared-dropout=4x2}" \
 	    STUDENTS="$${STUDENTS:-$(STUDENTS_OF_ANY_LAYERS)}" WORK="$${WORK:-work/$@}" SETTINGS=recipes/scarce-long.sh \
 	    recipes/compare.sh multi30k-de
 

@@ -115,12 +115,9 @@ class WithStudents(WithUpdates, TransformerModelBase):
 
         apart = own_dropout and self.training and drops(self)
         paths = paths_of((self.depth, *students), self.depth, apart)
-        whole = paths[self.depth].encoder
-        memories = {whole: encoder_out["encoder_out"][0]}
+        memories = {}
         for numbers in dict.fromkeys(path.encoder for path in paths.values()):
-            if numbers == whole:
-                continue
-            if apart:
+            if apart and len(numbers) < len(self.encoder.layers):
                 alone = cut(self.encoder, numbers)(src_tokens, src_lengths, False, token_embeddings)
                 memories[numbers] = alone["encoder_out"][0]
             else:
