@@ -15,7 +15,7 @@ import torch
 ROOT = Path(__file__).parent.parent
 ON_GPU = torch.cuda.is_available()
 # The first updates make buffers and the optimizer's state; on a GPU kernels are chosen, too.
-WARM_UP, UPDATES = (20, 60) if ON_GPU else (2, 4)
+WARM_UP, UPDATES = (10, 40) if ON_GPU else (2, 4)
 # As recipes/common.sh has it.
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_MAX_": "0"}
 FLAGS = (

@@ -37,7 +37,14 @@ def pytest_configure(config):
 
 @functools.cache
 def python():
-    """A `python` that starts fairseq's commands, and ours, without the time to import fairseq."""
+    """A `python` that starts fairseq's commands, and ours, without the time to import fairseq.
+
+    Where there is a GPU it is the usual one: no fork of a process that has looked for it can use it.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return sys.executable
     folder = tempfile.TemporaryDirectory()
     script, address = Path(folder.name, "python"), Path(folder.name, "socket")
     prefork = ROOT / "tests/prefork.py"
