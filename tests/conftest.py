@@ -39,7 +39,7 @@ def pytest_configure(config):
 def python():
     """A `python` that starts fairseq's commands, and ours, without the time to import fairseq.
 
-    Where there is a GPU it is the usual one: no fork of a process that has looked for it can use it.
+    With a GPU it is the usual one: no fork of a process that has looked for it can use it.
     """
     import torch
 
