@@ -47,7 +47,7 @@ demo: $(VENV)/.ready
 	recipes/run.sh demo $(STAGES)
 
 demo-compare: $(VENV)/.ready
-	METHOD="$${METHOD:-selfteach plain plain@4x2 plain@2}" recipes/run.sh demo $(STAGES)
+	METHOD="$${METHOD:-selfteach plain plain@2}" recipes/run.sh demo $(STAGES)
 
 iwslt14: iwslt14-de iwslt14-ar iwslt14-fa iwslt14-es iwslt14-he
 

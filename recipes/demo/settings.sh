@@ -1,13 +1,12 @@
 # What the demo trains, and how. Changing a line runs again what depends on it.
-source=de target=en
-text=(python "$recipes/corpora/homeassistant.py" de en --download-dir "$root/work/download")
+# Italian has two fifths of the texts that German has: 12,266 pairs to learn from.
+source=it target=en
+text=(python "$recipes/corpora/homeassistant.py" it en --download-dir "$root/work/download")
 text_inputs=("$recipes"/corpora/{homeassistant,bitext,text}.py)
 
-# Half of everything, as in the paper; and half of the decoder alone,
-# which is what decoding pays for.
-types=2000 layers=4 students="4x2 2"
-engines="fairseq ctranslate2 ctranslate2-int8" within=1 ship=4x2
-example="Die Temperatur ist zu hoch."
+types=2000 layers=4 students=2
+engines="fairseq ctranslate2 ctranslate2-int8" within=1 ship=2
+example="La temperatura è troppo alta."
 updates=3200
 model=(
     --arch transformer_selfteach
@@ -17,13 +16,13 @@ model=(
     --share-all-embeddings
 )
 training=(
-    --label-smoothing 0.1 --dropout 0
+    --label-smoothing 0.1 --dropout 0.1
     --optimizer adam_fused --adam-betas "(0.9, 0.98)" --clip-norm 1
     --lr 4e-3 --lr-scheduler polynomial_decay --warmup-updates 300
     --total-num-update "$updates"
     --max-tokens 900 --num-workers 0
 )
 checkpoint=checkpoint_last.pt
-generation=(--beam 5 --lenpen 1.8 --repeat 3)  # the best length penalty of 1, 1.4, 1.8 on valid
-longest=(--max-len-a 1.2 --max-len-b 10)       # or a model that repeats itself goes on to 200 tokens
+generation=(--beam 5 --repeat 3)
+longest=(--max-len-a 1.2 --max-len-b 10)  # or a model that repeats itself goes on to 200 tokens
 sentences=10  # to show in every translation
