@@ -6,7 +6,7 @@ text_inputs=("$recipes"/corpora/{homeassistant,bitext,text}.py)
 
 types=2000 layers=4 students=2
 engines="fairseq ctranslate2 ctranslate2-int8" within=1 ship=2
-example="La temperatura è troppo alta."
+example="Il dispositivo non è raggiungibile."
 updates=3200
 model=(
     --arch transformer_selfteach
