@@ -9,6 +9,7 @@ import time
 
 import torch
 from training import ON_GPU
+from updates import most_allocated
 
 from selfteach_fairseq.criterions.losses import self_teaching_loss
 from selfteach_fairseq.criterions.terms import Objective
@@ -17,7 +18,7 @@ ROUNDS = 20
 BYTES = [2**n for n in range(25, 29)]  # of one tensor (tokens of a chunk, types) in fp32
 
 
-def measure(tokens: int, width: int, types: int, students: int, size: int) -> tuple[float, float]:
+def measure(tokens: int, width: int, types: int, students: int, chunk: int) -> tuple[float, float]:
     """The median of the seconds of a call, and the MB that were allocated on a GPU beside it."""
     device, dtype = ("cuda", torch.bfloat16) if ON_GPU else ("cpu", torch.float32)
     generator = torch.Generator().manual_seed(0)
@@ -27,22 +28,21 @@ def measure(tokens: int, width: int, types: int, students: int, size: int) -> tu
     weight.requires_grad_()
     target = torch.randint(types, (tokens,), generator=generator).to(device)
     objective = Objective(0.1, 1.0, 1.0, "kl", "both", 1.0)
-    before = torch.cuda.memory_allocated() if ON_GPU else 0
+
+    def call():
+        loss = self_teaching_loss(
+            models[0], models[1:], weight, target, objective, chunk_tokens=chunk
+        ).loss
+        torch.autograd.grad(loss, [weight, *models])
+        if ON_GPU:
+            torch.cuda.synchronize()
+
     seconds = []
     for _ in range(ROUNDS + 1):
-        if ON_GPU:
-            torch.cuda.synchronize()
         start = time.perf_counter()
-        found = self_teaching_loss(
-            models[0], models[1:], weight, target, objective, chunk_tokens=size // (4 * types)
-        )
-        torch.autograd.grad(found.loss, [weight, *models])
-        if ON_GPU:
-            torch.cuda.synchronize()
+        call()
         seconds.append(time.perf_counter() - start)
-    peak = torch.cuda.max_memory_allocated() - before if ON_GPU else 0
-    if ON_GPU:
-        torch.cuda.reset_peak_memory_stats()
+    peak = most_allocated(call) - torch.cuda.memory_allocated() if ON_GPU else 0
     return statistics.median(seconds[1:]), peak / 1e6
 
 
@@ -57,9 +57,9 @@ def main() -> None:
     for types in arguments.types:
         for students in (1, 3):
             for size in BYTES:
-                seconds, peak = measure(arguments.tokens, arguments.width, types, students, size)
-                chunk = f"{size // (4 * types):,}"
-                line = f"{types:,} | {students} | {chunk} | {seconds * 1e3:.2f} ms | {peak:,.0f}"
+                chunk = size // (4 * types)
+                seconds, peak = measure(arguments.tokens, arguments.width, types, students, chunk)
+                line = f"{types:,} | {students} | {chunk:,} | {seconds * 1e3:.2f} ms | {peak:,.0f}"
                 print(f"| {line} |", flush=True)
 
 
