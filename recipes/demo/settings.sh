@@ -1,7 +1,7 @@
 # What the demo trains, and how. Changing a line runs again what depends on it.
 # Italian has two fifths of the texts that German has: 12,266 pairs to learn from.
 source=it target=en
-text=(python "$recipes/corpora/homeassistant.py" it en --download-dir "$root/work/download")
+text=(python "$recipes/corpora/homeassistant.py" "$source" "$target" --download-dir "$root/work/download")
 text_inputs=("$recipes"/corpora/{homeassistant,bitext,text}.py)
 
 types=2000 layers=4 students=2
