@@ -70,10 +70,7 @@ def _check_workers(cfg):
     drops = any(cfg[name] for name in ("dropout", "attention_dropout", "activation_dropout"))
     apart = drops and cfg.student_dropout == "own"
     own_pass = [
-        str(student)
-        for student in students_of(cfg)
-        if not student.encoder.are_first
-        or (apart and student.encoder.size < int(cfg.encoder_layers))
+        str(student) for student in students_of(cfg) if apart or not student.encoder.are_first
     ]
     if own_pass:
         raise ValueError(

@@ -22,6 +22,11 @@ class Path(NamedTuple):
     decoder: Numbers
     masks: int = 0  # of dropout: only those of the same number have them in common
 
+    @property
+    def as_encoder(self) -> "Path":
+        """The same, as far as the end of the encoder."""
+        return self._replace(decoder=())
+
 
 def paths_of(parts: Iterable[Layers], depth: Layers, apart: bool = False) -> dict[Layers, Path]:
     """Those of sub-models. Raises: ValueError if a model of this depth has no such one.
@@ -36,7 +41,7 @@ def decode(
     model: TransformerModelBase,
     prev_output_tokens: Tensor,
     is_source_padding: Tensor | None,
-    memories: dict[Numbers, Tensor],
+    memories: dict[Path, Tensor],
     paths: Sequence[Path],
 ) -> tuple[dict[Path, Tensor], list[Tensor]]:
     """What the decoders of sub-models say, by one pass of the model's own.
@@ -47,7 +52,7 @@ def decode(
     Args:
         prev_output_tokens: (B, T)
         is_source_padding: (B, S)
-        memories: what the encoder says by these layers, (S, B, C) each
+        memories: what the encoder says by these paths, as far as its end, (S, B, C) each
         paths: of each sub-model; the first is of all layers
 
     Returns: the features (B, T, C) of each, and the inner states of the first, (T, B, C) each
@@ -57,9 +62,9 @@ def decode(
     causal_mask = decoder.buffered_future_mask(embedded)
     is_padding = prev_output_tokens.eq(decoder.padding_idx)
     masks_padding = decoder.cross_self_attention or bool(is_padding.any())
-    attended: tuple[list[Numbers], Tensor] = [], embedded  # of the blocks' encoders, their memories
+    attended: tuple[list[Path], Tensor] = [], embedded  # of the blocks' encoders, their memories
 
-    def through(layer: nn.Module, x: Tensor, encoders: list[Numbers]) -> Tensor:
+    def through(layer: nn.Module, x: Tensor, encoders: list[Path]) -> Tensor:
         nonlocal attended
         if attended[0] != encoders:
             attended = encoders, _beside([memories[encoder] for encoder in encoders])
@@ -80,14 +85,14 @@ def _along(
     paths: Sequence[Path],
     embedded: Tensor,
     layers: nn.ModuleList,
-    through: Callable[[nn.Module, Tensor, list[Numbers]], Tensor],
+    through: Callable[[nn.Module, Tensor, list[Path]], Tensor],
 ) -> tuple[dict[Path, Tensor], list[Tensor]]:
     """The states (T, B, C) at the end of all paths, and the first path's on the way.
 
     Paths are one block for as long as they have gone through the same layers, under the same masks.
     """
     paths = [*dict.fromkeys(paths)]
-    so_far = {path: path._replace(decoder=()) for path in paths}
+    so_far = {path: path.as_encoder for path in paths}
     states = dict.fromkeys(so_far.values(), embedded)
     inner_states = [embedded]
     x, blocks = embedded, list[Path]()
@@ -104,7 +109,7 @@ def _along(
             x = _beside([states[block] for block in wanted])
         elif len(wanted) < len(blocks):
             x = x[:, : len(wanted) * embedded.size(1)].contiguous()
-        x = through(layer, x, [block.encoder for block in wanted])
+        x = through(layer, x, [block.as_encoder for block in wanted])
         blocks = [block._replace(decoder=(*block.decoder, number)) for block in wanted]
         states |= zip(blocks, x.split(embedded.size(1), dim=1), strict=True)
         states = {block: states[block] for block in so_far.values()}

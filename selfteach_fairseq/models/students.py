@@ -87,8 +87,7 @@ class WithStudents(WithUpdates, TransformerModelBase):
         Args:
             students: a sequence of Layers
             token_embeddings: (B, S, C), as BART's, for those that the encoder would look up
-            own_dropout: students share no layer's output with the full model that has dropout in
-                it, but the whole encoder's
+            own_dropout: students share no layer's output with the full model that has dropout in it
 
         Returns: (output, extra), where output and every value of the dictionary
             `extra["students"]`, by Layers, are logits (B, T, V), or with `features_only`
@@ -116,12 +115,13 @@ class WithStudents(WithUpdates, TransformerModelBase):
         apart = own_dropout and self.training and drops(self)
         paths = paths_of((self.depth, *students), self.depth, apart)
         memories = {}
-        for numbers in dict.fromkeys(path.encoder for path in paths.values()):
-            if apart and len(numbers) < len(self.encoder.layers):
-                alone = cut(self.encoder, numbers)(src_tokens, src_lengths, False, token_embeddings)
-                memories[numbers] = alone["encoder_out"][0]
+        for encoder in dict.fromkeys(path.as_encoder for path in paths.values()):
+            if encoder.masks:
+                stack = cut(self.encoder, encoder.encoder)
+                alone = stack(src_tokens, src_lengths, False, token_embeddings)
+                memories[encoder] = alone["encoder_out"][0]
             else:
-                memories[numbers] = memory(self.encoder, numbers, encoder_out, src_tokens)
+                memories[encoder] = memory(self.encoder, encoder.encoder, encoder_out, src_tokens)
         is_padding = next(iter(encoder_out["encoder_padding_mask"]), None)
         outputs, inner_states = decode(
             self, prev_output_tokens, is_padding, memories, [*paths.values()]
