@@ -25,8 +25,9 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-STAGES := $(strip prepare train truncate $(if $(REFINE),refine)) score report
-SCARCE := SETTINGS=recipes/scarce.sh WORK="$${WORK:-work/scarce}"
+DEFAULT_STAGES := prepare train truncate score report
+RUN_STAGES = $(or $(STAGES),$(DEFAULT_STAGES))
+SCARCE := SETTINGS="$${SETTINGS:-recipes/scarce.sh}" WORK="$${WORK:-work/scarce}"
 TRIALS := plain plain@2 plain-dropout-0.1@2 selfteach deep-supervision r-drop paper authors $(notdir $(basename $(wildcard recipes/study/*)))
 
 SIZES := selfteach plain plain@4x3 plain@4x2 plain@4x1 word-kd@4x2
@@ -35,7 +36,7 @@ AS_SHIPPED := STUDENTS="$${STUDENTS:-4x3 4x2 4x1}" AVERAGE="$${AVERAGE:-0 5}" \
     ENGINES="$${ENGINES:-fairseq ctranslate2-int8}"
 
 # What is made to ship comes out, unless STAGES says else.
-demo classify debian-sections glue-%: STAGES += export
+demo classify debian-sections glue-%: DEFAULT_STAGES += export
 
 .PHONY: help demo demo-compare compare-scarce compare-multi30k sizes-multi30k sizes-scarce-long \
         students-scarce-long sizes-wide study iwslt14 bitext summarise classify debian-summaries bench test \
@@ -44,26 +45,27 @@ help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
 
 demo: $(VENV)/.ready
-	recipes/run.sh demo $(STAGES)
+	recipes/run.sh demo $(RUN_STAGES)
 
 demo-compare: $(VENV)/.ready
-	METHOD="$${METHOD:-selfteach plain plain@2}" recipes/run.sh demo $(STAGES)
+	METHOD="$${METHOD:-selfteach plain plain@2}" recipes/run.sh demo $(RUN_STAGES)
 
 iwslt14: iwslt14-de iwslt14-ar iwslt14-fa iwslt14-es iwslt14-he
 
 iwslt14-%: $(VENV)/.ready
-	recipes/run.sh $@ $(STAGES)
+	recipes/run.sh $@ $(RUN_STAGES)
 
 multi30k-%: $(VENV)/.ready
-	recipes/run.sh $@ $(STAGES)
+	recipes/run.sh $@ $(RUN_STAGES)
 
 schedules-%: $(VENV)/.ready
-	SETTINGS=recipes/schedules.sh WORK="$${WORK:-work/$@}" recipes/run.sh "$*" $(STAGES)
+	SETTINGS="$${SETTINGS:-recipes/schedules.sh}" WORK="$${WORK:-work/$@}" recipes/run.sh "$*" $(RUN_STAGES)
 
 importance-%: $(VENV)/.ready
 	KEEP_EVERY=$${KEEP_EVERY:-150} METHOD="$${METHOD:-plain selfteach}" SEEDS=$${SEEDS:-1} LAYERS=$${LAYERS:-6} \
 	    STUDENTS="$${STUDENTS:-3}" \
-	    SETTINGS=recipes/schedules.sh WORK="$${WORK:-work/$@}" recipes/run.sh "$*" prepare train truncate score importance report
+	    SETTINGS="$${SETTINGS:-recipes/schedules.sh}" WORK="$${WORK:-work/$@}" recipes/run.sh "$*" \
+	    $(or $(STAGES),prepare train truncate score importance report)
 
 compare-multi30k: $(VENV)/.ready
 	METHOD="$${METHOD:-plain plain@3 plain@2 deep-supervision selfteach}" SEEDS=$${SEEDS:-1} \
@@ -73,42 +75,42 @@ compare-scarce: $(VENV)/.ready
 	$(SCARCE) recipes/compare.sh multi30k-de
 
 study: $(VENV)/.ready
-	METHOD="$${METHOD:-$(TRIALS)}" LENPENS="$${LENPENS:-0.6 1 1.4 1.8}" $(SCARCE) recipes/run.sh multi30k-de $(STAGES)
+	METHOD="$${METHOD:-$(TRIALS)}" LENPENS="$${LENPENS:-0.6 1 1.4 1.8}" $(SCARCE) recipes/run.sh multi30k-de $(RUN_STAGES)
 
 sizes-multi30k: $(VENV)/.ready
 	METHOD="$${METHOD:-$(SIZES)}" $(AS_SHIPPED) WORK="$${WORK:-work/$@}" recipes/compare.sh multi30k-de
 
 sizes-scarce-long: $(VENV)/.ready  # these two also with TEST_SET=test1
 	METHOD="$${METHOD:-$(SIZES) word-kd@4x1 deep-supervision}" $(AS_SHIPPED) WORK="$${WORK:-work/$@}" \
-	    SETTINGS=recipes/scarce-long.sh recipes/compare.sh multi30k-de
+	    SETTINGS="$${SETTINGS:-recipes/scarce-long.sh}" recipes/compare.sh multi30k-de
 
 students-scarce-long: $(VENV)/.ready
 	METHOD="$${METHOD:-plain plain@2 $(foreach one,$(STUDENTS_OF_ANY_LAYERS),selfteach=$(one)) \
 	    shared-dropout=2 shared-dropout=4x2}" \
-	    STUDENTS="$${STUDENTS:-$(STUDENTS_OF_ANY_LAYERS)}" WORK="$${WORK:-work/$@}" SETTINGS=recipes/scarce-long.sh \
+	    STUDENTS="$${STUDENTS:-$(STUDENTS_OF_ANY_LAYERS)}" WORK="$${WORK:-work/$@}" SETTINGS="$${SETTINGS:-recipes/scarce-long.sh}" \
 	    recipes/compare.sh multi30k-de
 
 sizes-wide: $(VENV)/.ready
 	METHOD="$${METHOD:-selfteach plain plain@4x2 word-kd@4x2}" $(AS_SHIPPED) WORK="$${WORK:-work/$@}" \
-	    SETTINGS=recipes/wide.sh recipes/compare.sh multi30k-de
+	    SETTINGS="$${SETTINGS:-recipes/wide.sh}" recipes/compare.sh multi30k-de
 
 compare-%: $(VENV)/.ready
 	recipes/compare.sh "$*"
 
 bitext: $(VENV)/.ready
-	recipes/run.sh "bitext-$$NAME" $(STAGES)
+	recipes/run.sh "bitext-$$NAME" $(RUN_STAGES)
 
 summarise: $(VENV)/.ready
-	recipes/run.sh "summarise-$$NAME" $(STAGES)
+	recipes/run.sh "summarise-$$NAME" $(RUN_STAGES)
 
 classify: $(VENV)/.ready
-	recipes/run.sh "classify-$$NAME" $(STAGES)
+	recipes/run.sh "classify-$$NAME" $(RUN_STAGES)
 
 glue-% debian-%: $(VENV)/.ready
-	recipes/run.sh $@ $(STAGES)
+	recipes/run.sh $@ $(RUN_STAGES)
 
 debian-summaries: $(VENV)/.ready
-	recipes/run.sh $@ $(STAGES)
+	recipes/run.sh $@ $(RUN_STAGES)
 
 bench: $(VENV)/.ready
 	python -W ignore benchmarks/run.py

@@ -35,7 +35,8 @@ def train(data: Path, flags: Sequence[object], threads: int, **environment: str)
 
     Raises: RuntimeError with the end of its log if it fails.
     """
-    own = {"OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
+    modules = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    own = {"OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore", "PYTHONPATH": modules}
     command = [sys.executable, Path(__file__).with_name("peak.py"), data, *FLAGS, *flags]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(

@@ -13,4 +13,4 @@ command=$(command -v selfteach)
 echo
 echo "${folder#"$root"/} labels text:"
 echo
-echo "echo ${sentence@Q} | ${command#"$root"/} classify ${folder#"$root"/}"
+printf 'echo %s | %q classify %q\n' "${sentence@Q}" "${command#"$root"/}" "${folder#"$root"/}"

@@ -26,4 +26,4 @@ command=$(command -v selfteach)
 echo
 echo "${folder#"$root"/} is ready to ship (README.md in it says how to use it). Translate a sentence:"
 echo
-echo "echo ${sentence@Q} | ${command#"$root"/} translate ${folder#"$root"/}"
+printf 'echo %s | %q translate %q\n' "${sentence@Q}" "${command#"$root"/}" "${folder#"$root"/}"

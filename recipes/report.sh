@@ -33,12 +33,14 @@ for stage in $list; do
     esac
 done
 
-shown=(${within:+--within "$within"})
+shown=()
 if [[ $sentences ]]; then shown+=(--sentences "$sentences" --source "$work/text/$test_set.$source"); fi
 
 echo
 {
-    selfteach report "${records[@]}" --csv "$work/report$of_test.csv" "${shown[@]}"
+    tables=(selfteach report "${records[@]}" --csv "$work/report$of_test.csv" "${shown[@]}")
+    # Which is the fastest can't be said if some were scored elsewhere: that is no reason for no table.
+    "${tables[@]}" ${within:+--within "$within"} || { [[ $within ]] && "${tables[@]}"; }
     if [[ -f $recipes/$family/published.md ]]; then
         echo
         sed -n "/^| pair/p; /^|--/p; /^| $variant /p" "$recipes/$family/published.md"

@@ -20,8 +20,10 @@ done
 set -- "$corpus" "${settings[@]}"
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 if [[ " ${stages[*]} " == *" refine "* ]]; then export REFINE=${refine:-all}; fi
-if (( ${#stages[@]} == 0 )); then
-    stages=(prepare train truncate ${refine:+refine} score report)
+if (( ${#stages[@]} == 0 )); then stages=(prepare train truncate score report); fi
+if [[ $refine ]]; then  # what is scored then, said by a file or on the command line
+    words=" ${stages[*]} "
+    read -ra stages <<<"${words/ truncate score / truncate refine score }"
 fi
 
 python "$recipes/check.py" "$corpus" "${stages[@]}"

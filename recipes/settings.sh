@@ -27,8 +27,15 @@ if [[ ${SETTINGS:-} ]]; then
     if [[ ! -f $SETTINGS ]]; then fail "SETTINGS=$SETTINGS: no such file"; fi
     declare -A said
     of_machines=(PRECISION CPU KEEP_EVERY NPROC_PER_NODE NNODES NODE_RANK MASTER_ADDR MASTER_PORT)
-    for name in "${of_machines[@]}"; do said[$name]=${!name:-}; done
+    of_corpora=(SRC TGT SOURCE_LANG TARGET_LANG METRIC LONGEST TSV VALID_TSV TEST_TSV HELD_OUT MODEL EPOCHS LR
+        BART BART_ARCH DUMP GLUE_DIR)
+    for name in "${of_machines[@]}" "${of_corpora[@]}"; do said[$name]=${!name:-}; done
     source "$SETTINGS"
+    for name in "${of_corpora[@]}"; do
+        if [[ ${!name:-} != "${said[$name]}" ]]; then
+            fail "SETTINGS=$SETTINGS: $name is read before this file: say it on the command line"
+        fi
+    done
     for name in "${of_machines[@]}"; do  # which are read from the environment
         value=${said[$name]:-${!name:-}}
         if [[ $value ]]; then export "$name=$value"; fi
@@ -48,7 +55,7 @@ refine=${REFINE-${refine:-}}             # "plain r3f": refine.sh trains what wa
 refine_depths=${REFINE_DEPTHS:-${refine_depths:-}}  # "2 4x2": what of it; the smallest student
 refine_updates=${REFINE_UPDATES:-$refine_updates}  # so many; a tenth of the training's
 engines=${ENGINES:-$engines}     # "fairseq ctranslate2 ctranslate2-int8": each translates and is scored
-within=${WITHIN:-$within}       # the report says which model is the fastest within so much BLEU
+within=${WITHIN-$within}        # the report says which model is the fastest within so much BLEU
 ship=${SHIP:-$ship}             # the depth that export.sh makes a folder of
 quantization=${QUANTIZATION:-$quantization}  # of its numbers
 lenpens=(${LENPENS:-${lenpens[*]:-}})          # 0.6 1 1.4: each model's is the best of these on validation text

@@ -16,6 +16,7 @@ the command that came to its end, and the digest of what it left; NAME.after, th
 
 import fcntl
 import hashlib
+import itertools
 import os
 import shlex
 import shutil
@@ -162,8 +163,8 @@ def put_away(output: Path) -> str:
     if not (any(output.glob("*.pt")) or any(output.glob("*/*.pt"))):
         _remove(output)
         return ""
-    aside = output.with_name(f"{output.name}.old")
-    _remove(aside)
+    names = (f"{output.name}.old{n or ''}" for n in itertools.count())
+    aside = next(path for path in map(output.with_name, names) if not path.exists())
     output.rename(aside)
     return f"\n   the checkpoints until now are in {aside.name}"
 

@@ -24,11 +24,11 @@ stage() {
 # follow NODE NAME OUTPUT NEEDED... -- COMMAND...
 # Takes part in a stage on another machine than the first one, which keeps the account of it.
 follow() {
-    local log=$work/logs/$2.node$1.log status=0; shift
+    local name=$2 log=$work/logs/$2.node$1.log status=0; shift
     python "$recipes/stages.py" follow "$root" "$work" "$corpus" "$@" || status=$?
     if (( status == 3 )); then return; fi  # finished already
     if (( status )); then exit "$status"; fi
     while [[ $1 != -- ]]; do shift; done; shift
     mkdir -p "$work/logs"
-    "$@" &>>"$log"
+    "$@" &>>"$log" || { echo "== $name failed: see $log" >&2; exit 1; }
 }

@@ -7,6 +7,9 @@ if [[ $average != 0 ]]; then
     names=$(runs name)
     for name in $names; do
         epochs=("$work/$name"/checkpoint[0-9]*.pt)
+        if [[ ! -e ${epochs[0]} ]]; then
+            fail "AVERAGE=$average: $name ended within its first epoch: say AVERAGE=0, or more updates"
+        fi
         stage "average-$name" "$work/$name.average.pt" "train-$name" -- \
             selfteach average "${epochs[@]}" -o "$work/$name.average.pt" --force
         if (( ${#epochs[@]} < ${average#0 } )); then

@@ -19,6 +19,10 @@ class TextError(ValueError):
     """A text that can't be read, or is not the one that belongs to a translation."""
 
 
+class DeviceError(ValueError):
+    """A GPU that can't be used."""
+
+
 class ProcessError(ValueError):
     """A command of fairseq's that has failed."""
 

@@ -49,11 +49,11 @@ class Comparison:
             path.write_text(STAND_IN.replace("PYTHON", shlex.quote(sys.executable)))
             path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
-    def run(self, code=0, script="compare.sh", corpus="bitext-mine", **environment):
+    def run(self, *stages, code=0, script="compare.sh", corpus="bitext-mine", **environment):
         """What it prints, and the calls it makes."""
         before = len(self.calls_path.read_text().splitlines())
         process = self.project.start(
-            corpus, script=script, CALLS=str(self.calls_path), **environment
+            corpus, *stages, script=script, CALLS=str(self.calls_path), **environment
         )
         output = process.communicate()[0]
         assert process.returncode == code, output

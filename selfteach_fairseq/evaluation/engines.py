@@ -33,6 +33,7 @@ class Engine(NamedTuple):
     search: Callable[[str, Search], Output]
     facts: dict[str, Any]
     one_search_for_all: bool  # whether a search ends the same hypotheses at any length penalty
+    on_cpu: bool = False  # though there may be a GPU
 
 
 @contextmanager
@@ -71,7 +72,7 @@ def of_ctranslate2(task: Task, quantization: str) -> Iterator[Engine]:
             "threads": task.threads,
             "bytes": searcher.bytes,
         }
-        yield Engine(searcher.search, facts, False)
+        yield Engine(searcher.search, facts, False, searcher.translator.device == "cpu")
 
 
 def _joining(dictionary):

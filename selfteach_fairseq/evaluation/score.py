@@ -123,7 +123,7 @@ def score(
         **chosen,
         "batch_size": batch_size,
         "options": shlex.join(options),
-        "hardware": hardware(threads, cpu="cpu" in said),
+        "hardware": hardware(threads, cpu="cpu" in said or used.on_cpu),
         "versions": _versions("sacrebleu", *("ctranslate2",) * (engine == "ctranslate2")),
     }
     return record, translations

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..errors import DataError, one_line
+from ..errors import DataError, DeviceError, one_line
 from ..files import read_json, sha256, whole_folder
 from ..programs.generate import Limit, Search
 from . import card, subwords
@@ -218,14 +218,14 @@ def load(
         threads: how many batches are translated at once, on a CPU, each by one thread, which
             gives more in all than several threads for one
 
-    Raises: ValueError if the device is not there, or can't compute with such numbers;
-        DataError if CTranslate2 can't load the folder.
+    Raises: DeviceError if the device is not there, or lacks a library; ValueError if it can't
+        compute with such numbers; DataError if CTranslate2 can't load the folder.
     """
     ctranslate2, wanted = library(), _compute_type(quantization)
     try:
         supported = ctranslate2.get_supported_compute_types(device)
     except (RuntimeError, ValueError) as error:
-        raise ValueError(f"--device {device}: {one_line(error)}") from None
+        raise DeviceError(f"--device {device}: {one_line(error)}") from None
     if wanted not in supported:  # CTranslate2 would take another kind, with a warning only
         usable = [q for q in QUANTIZATIONS if _compute_type(q) in supported]
         raise ValueError(
@@ -234,9 +234,23 @@ def load(
         )
     options = {"device": device, "inter_threads": threads, "intra_threads": 1}
     try:
-        return ctranslate2.Translator(str(path), compute_type=wanted, **options)
+        translator = ctranslate2.Translator(str(path), compute_type=wanted, **options)
     except (RuntimeError, ValueError) as error:
         raise DataError(f"{path}: CTranslate2 can't load it ({one_line(error)})") from None
+    if device != "cpu":
+        _try_out(translator)
+    return translator
+
+
+def _try_out(translator):
+    """CUDA's libraries are looked for when a model computes, not when it is loaded."""
+    try:
+        translator.translate_batch([["</s>"]], beam_size=1, max_decoding_length=1)
+    except RuntimeError as error:
+        way_out = ""
+        if "cublas" in str(error):  # CUDA 12's, which a torch for CUDA 13 does not bring
+            way_out = ": pip install nvidia-cublas-cu12"
+        raise DeviceError(f"CTranslate2 can't use the GPU ({one_line(error)}){way_out}") from None
 
 
 def _compute_type(quantization):

@@ -1,6 +1,7 @@
 """Translations of a data folder's sentences by CTranslate2, in fairseq-generate's batches."""
 
 import math
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from fairseq.data import Dictionary
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.data import batches_to_translate
+from ..errors import DeviceError
 from ..programs.generate import Hypothesis, Limit, Output, Search, check_options
 from ..progress import Progress
 from .folder import load
@@ -162,6 +164,8 @@ def searching(
 ) -> Iterator[Searcher]:
     """Gives a Searcher of a checkpoint that stock fairseq loads, on the GPU if fairseq would be.
 
+    On the CPU where CTranslate2 can't use the GPU, and says so.
+
     Args:
         data: folder of fairseq-preprocess
         pair: languages, (source, target)
@@ -180,7 +184,7 @@ def searching(
     with tempfile.TemporaryDirectory() as folder:
         write(specification(checkpoint, dictionaries), folder, quantization)
         yield Searcher(
-            translator=load(folder, quantization, device, threads),
+            translator=_loaded(folder, quantization, device, threads),
             bytes=sum(file.stat().st_size for file in Path(folder).iterdir()),
             data=data,
             pair=pair,
@@ -191,3 +195,11 @@ def searching(
             limit=Limit.of(said),
             post_process=said.get("post_process", post_process),
         )
+
+
+def _loaded(folder, quantization, device, threads):
+    try:
+        return load(folder, quantization, device, threads)
+    except DeviceError as error:
+        print(f"{error}; so the CPU translates", file=sys.stderr, flush=True)
+        return load(folder, quantization, "cpu", threads)

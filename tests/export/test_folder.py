@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 
+import ctranslate2
 import hypothesis
 import pytest
 from exported import learn_pieces, of_text
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from test_translate import SENTENCES
 
 from selfteach_fairseq.cli import main
-from selfteach_fairseq.export import folder
+from selfteach_fairseq.export import folder, search
 from selfteach_fairseq.export.translate import Translator
 from selfteach_fairseq.files import sha256
 
@@ -147,6 +148,30 @@ def test_content_that_is_summed_again(copy, capsys, name, content):
 def test_numbers_that_this_cpu_lacks(pieces, tmp_path, capsys):
     model = of_text(tmp_path / "model", pieces, quantization="float16")
     assert "this cpu does not compute in float16: export with" in refusal(model, capsys)
+
+
+class WithoutCublas:
+    """As ctranslate2 on a machine with a GPU and no CUDA 12: a model loads there, all the same."""
+
+    def get_supported_compute_types(self, device):
+        return ctranslate2.get_supported_compute_types("cpu")
+
+    def Translator(self, path, device, **options):
+        translator = ctranslate2.Translator(path, **options)
+        return translator if device == "cpu" else self
+
+    def translate_batch(self, *_, **__):
+        raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")
+
+
+def test_a_gpu_without_its_libraries(whole, capsys, monkeypatch):
+    monkeypatch.setattr(folder, "library", WithoutCublas)
+    line = refusal(whole, capsys, "--device", "cuda")
+    assert line.endswith(
+        "libcublas.so.12 is not found or cannot be loaded): pip install nvidia-cublas-cu12"
+    )
+    assert search._loaded(whole, "none", "cuda", 1).device == "cpu"
+    assert capsys.readouterr().err.endswith("nvidia-cublas-cu12; so the CPU translates\n")
 
 
 SETTINGS = {

@@ -61,6 +61,38 @@ def test_the_file_says_how_to_train_but_the_environment_comes_before(comparison,
     assert trained[len(trained) - trained[::-1].index("--save-interval-updates")] == "5"
 
 
+def test_what_make_asks_for_is_refined_where_the_file_says_so(comparison, say):
+    say("refine=plain refine_updates=10")
+    stages = ("prepare", "train", "truncate", "score", "report")
+    _, calls = comparison.run(*stages, script="run.sh", METHOD="plain")
+    refined = [after(call, "--save-dir") for call in of(calls, "fairseq-train")]
+    assert refined == ["plain-seed1", "plain+plain-seed1-1"]
+
+
+@pytest.mark.parametrize("line", ["METRIC=bleu", "LONGEST=7", "MODEL=folder", "EPOCHS=1 LR=1"])
+def test_what_is_read_before_the_file_is_refused_in_it(comparison, say, line):
+    say(line)
+    output, _ = comparison.run(script="run.sh", METHOD="plain", code=1)
+    assert f"{line.partition('=')[0]} is read before this file: say it on the" in output
+
+
+def test_an_average_of_no_epoch_is_refused(comparison):
+    output, _ = comparison.run(script="run.sh", METHOD="plain", AVERAGE="3", code=1)
+    assert "plain-seed1 ended within its first epoch: say AVERAGE=0, or more updates" in output
+
+
+def test_no_choice_is_no_reason_for_no_tables(comparison, say):
+    """The stand-in for `selfteach report` fails, as that does of speeds on two machines."""
+    say("within=1")
+    fails = 'if [[ " $* " == *" --within "* ]]; then echo "of two machines" >&2; exit 1; fi'
+    stand_in = comparison.project.folder / "bin/selfteach"
+    stand_in.write_text(stand_in.read_text().replace("set -eu", f"set -eu\n{fails}"))
+    output, _ = comparison.run(script="run.sh", METHOD="plain")
+    assert "of two machines" in output and "| the table |" in output
+    output, _ = comparison.run(script="run.sh", METHOD="plain", WITHIN="")
+    assert "of two machines" not in output
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -122,6 +154,14 @@ def make(target, **settings):
 def test_stages_are_those_that_are_named(target):
     assert " score report export\n" in make(target)
     assert " prepare train\n" in make(target, STAGES="prepare train")
+
+
+def test_stages_and_settings_may_be_named_anyhow(monkeypatch):
+    monkeypatch.setitem(ENVIRONMENT, "STAGES", "prepare train")
+    assert make("demo").endswith(" prepare train\n")
+    assert make("importance-multi30k-de").endswith(" prepare train\n")
+    for target in ("study", "compare-scarce", "sizes-wide", "schedules-multi30k-de"):
+        assert '"${SETTINGS:-recipes/' in make(target)
 
 
 def test_other_targets_export_nothing():

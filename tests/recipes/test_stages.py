@@ -74,6 +74,14 @@ def test_what_a_changed_input_changes_is_made_anew(run):
     assert (run.folder / "work/model.old/last.pt").read_text() == "WORDS\n"
 
 
+def test_what_was_put_aside_stays(run):
+    for words in ("words\n", "other words\n", "more words\n", "words\n"):
+        (run.folder / "input").write_text(words)
+        run()
+    aside = [run.folder / f"work/model.old{n}/last.pt" for n in ("", 1, 2)]
+    assert [path.read_text() for path in aside] == ["WORDS\n", "OTHER WORDS\n", "MORE WORDS\n"]
+
+
 def test_what_a_changed_input_leaves_as_it_is_is_kept(run):
     run()
     (run.folder / "input").write_text("WORDS\n")
@@ -161,6 +169,7 @@ def test_another_machine_takes_part_and_keeps_no_account(run):
     assert run(followed).count("== model: finished already, kept") == 1
     (run.folder / "work/.stages/model.done").unlink()
     assert run(followed) == ""
+    assert "== model failed: see " in run(followed.replace(" -- ", " -- false "), code=1)
     assert (run.folder / "work/model/last.pt").read_text() == "WORDS\nWORDS\n"
     assert not (run.folder / "work/.stages/model.done").exists()
     assert (run.folder / "work/logs/model.node1.log").exists()
