@@ -1,5 +1,6 @@
 """`selfteach export`: a checkpoint as a folder to ship."""
 
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -97,4 +98,11 @@ def _of_record(record: Record, checkpoint: Checkpoint, pair: Any, path: str) -> 
                 "score this one"
             )
     said = counterparts(shlex.split(record.get("options", "")), OF_COST)
-    return Search(record["beam"], float(record["lenpen"])), Limit.of(said)
+    beam, lenpen = record.get("beam"), record.get("lenpen")
+    if not isinstance(beam, int) or not 1 <= beam <= folder.LARGEST_BEAM:
+        raise ValueError(
+            f"{path}: its beam is {beam}: score again, with 1 to {folder.LARGEST_BEAM}"
+        )
+    if not isinstance(lenpen, int | float) or not math.isfinite(lenpen):
+        raise ValueError(f"{path}: its length penalty is {lenpen}: score again")
+    return Search(beam, float(lenpen)), Limit.of(said)

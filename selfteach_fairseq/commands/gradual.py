@@ -11,6 +11,7 @@ from ..gradual.stage import stages_of
 from ..importance import run as importance_run
 
 _PATIENCE = 5
+_USAGE = 2  # how a command ends that doesn't know an option
 
 
 def add(commands: Commands) -> None:
@@ -66,8 +67,9 @@ def _run(args):
     try:
         state = gradual.run()
     except subprocess.CalledProcessError as error:
+        way_out = "correct it" if error.returncode == _USAGE else "the same command goes on"
         raise ValueError(
-            f"fairseq-train ended with code {error.returncode}, see above; the same command goes on"
+            f"fairseq-train ended with code {error.returncode}, see above; {way_out}"
         ) from None
     task = stages[0].task
     print(f"\n{task.unit} on validation text, in each stage when its student was best:")

@@ -9,6 +9,8 @@ from omegaconf import DictConfig
 from ..layers import SIDES, Layers, students_within
 from ..models.students import WithStudents
 
+_DROPOUTS = ("dropout", "attention_dropout", "activation_dropout", "relu_dropout")
+
 
 def students_of(cfg: DictConfig) -> tuple[Layers, ...]:
     """The students of the model in training. Raises: ValueError, see layers.students_within()."""
@@ -27,6 +29,7 @@ def check(cfg: DictConfig) -> None:
     if cfg.loss_chunk_tokens is not None and cfg.loss_chunk_tokens < 1:
         raise ValueError(f"--loss-chunk-tokens {cfg.loss_chunk_tokens}: must be 1 or more")
     check_teacher(cfg)
+    _check_metric(cfg)
 
 
 def check_architecture(name: str, why: str) -> None:
@@ -67,7 +70,7 @@ def _check_workers(cfg):
         or get_data_parallel_world_size() == 1
     ):
         return
-    drops = any(cfg[name] for name in ("dropout", "attention_dropout", "activation_dropout"))
+    drops = any(cfg[name] for name in _DROPOUTS)
     apart = drops and cfg.student_dropout == "own"
     own_pass = [
         str(student) for student in students_of(cfg) if apart or not student.encoder.are_first
@@ -76,12 +79,37 @@ def _check_workers(cfg):
         raise ValueError(
             f"--student-layers {','.join(own_pass)} takes an encoder pass of its own, and "
             "--checkpoint-activations computes it again, which pytorch_ddp does not allow: "
-            "use --ddp-backend legacy_ddp"
+            "use --ddp-backend legacy_ddp" + " or --student-dropout shared" * apart
         )
     if cfg.find_unused_parameters:
         raise ValueError(
             "--find-unused-parameters does not find what --checkpoint-activations computes again, "
             "and pytorch_ddp ends: leave one of them out, or use --ddp-backend legacy_ddp"
+        )
+
+
+def _check_metric(cfg):
+    names = [student.metric for student in students_of(cfg)]
+    names += [name.replace("nll_loss", "ppl") for name in names]
+    metric = cfg.best_checkpoint_metric
+    if metric.startswith("student_") and metric not in names:
+        raise ValueError(
+            f"--best-checkpoint-metric {metric}: is of none of the students: name one of "
+            f"{', '.join(names)}"
+        )
+
+
+def check_bleu(cfg: DictConfig, chosen: str | None) -> None:
+    """Raises: ValueError if the BLEU of validation is that of a student that is not trained.
+
+    Args:
+        chosen: of --eval-bleu-student, if it is said
+    """
+    students = students_of(cfg)
+    if chosen and str(Layers.parse(chosen)) not in map(str, students):
+        raise ValueError(
+            f"--eval-bleu-student {chosen}: is not trained: name one of --student-layers, "
+            f"{', '.join(map(str, students))}"
         )
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..layers import layers_of_metric
 from ..models.config import of_model
 from ..models.family import Taught
-from .checks import check, students_of
+from .checks import check, check_bleu, students_of
 from .losses import Teaching, self_teaching_loss
 from .teacher import Teacher, TeacherConfig
 from .teaching import TeachingConfig, WithTeaching
@@ -52,10 +52,12 @@ class SelfteachCriterionConfig(TeachingConfig, TeacherConfig):
     dropout: Any = of_model("dropout")
     attention_dropout: Any = of_model("attention_dropout")
     activation_dropout: Any = of_model("activation_dropout")
+    relu_dropout: Any = of_model("relu_dropout")
     checkpoint_activations: Any = of_model("checkpoint_activations")
     offload_activations: Any = of_model("offload_activations")
     ddp_backend: str = II("distributed_training.ddp_backend")
     find_unused_parameters: bool = II("distributed_training.find_unused_parameters")
+    best_checkpoint_metric: str = II("checkpoint.best_checkpoint_metric")
 
 
 @register_criterion("label_smoothed_ce_selfteach", dataclass=SelfteachCriterionConfig)
@@ -72,6 +74,7 @@ class SelfteachCriterion(WithTeaching, LabelSmoothedCrossEntropyCriterion):
 
     def __init__(self, cfg: DictConfig, task: FairseqTask) -> None:
         check(cfg)
+        check_bleu(cfg, getattr(task.cfg, "eval_bleu_student", None))
         super().__init__(
             task,
             cfg.sentence_avg,

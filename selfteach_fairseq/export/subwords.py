@@ -1,5 +1,6 @@
 """The sentencepiece models that make pieces of text and text of pieces."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ from fairseq.data import Dictionary
 
 from ..errors import DataError
 
-_MOST_FOREIGN = 0.01  # of a dictionary's symbols: tags and fillers that are no pieces
+_FILLER = re.compile(r"madeupword\d{4}")  # fairseq-preprocess', up to seven of them
+_MOST_FOREIGN = 0.01  # of a dictionary's symbols: tags that are no pieces
 _MOST_OTHER = 0.5  # of a model's pieces: those that training text had not, or not often
 
 
@@ -38,7 +40,8 @@ def check_fit(paths: Sequence[Path | str], dictionaries: tuple[Dictionary, Dicti
     """
     for path, dictionary in zip((paths[0], paths[-1]), dictionaries, strict=True):
         model = read(path)
-        words = dictionary.symbols[dictionary.nspecial :]
+        symbols = dictionary.symbols[dictionary.nspecial :]
+        words = [symbol for symbol in symbols if not _FILLER.fullmatch(symbol)]
         foreign = [word for word in words if not _is_of(model, word)]
         if len(foreign) > _MOST_FOREIGN * len(words):
             raise DataError(

@@ -114,14 +114,16 @@ class WithStudents(WithUpdates, TransformerModelBase):
 
         apart = own_dropout and self.training and drops(self)
         paths = paths_of((self.depth, *students), self.depth, apart)
-        memories = {}
-        for encoder in dict.fromkeys(path.as_encoder for path in paths.values()):
-            if encoder.masks:
-                stack = cut(self.encoder, encoder.encoder)
-                alone = stack(src_tokens, src_lengths, False, token_embeddings)
-                memories[encoder] = alone["encoder_out"][0]
-            else:
-                memories[encoder] = memory(self.encoder, encoder.encoder, encoder_out, src_tokens)
+        encoders = [*dict.fromkeys(path.as_encoder for path in paths.values())]
+        passes = {0: encoder_out}
+        if apart:  # one for all students, as deep as any of them begins with first layers
+            deepest = max(first_of(encoder.encoder) for encoder in encoders if encoder.masks)
+            stack = cut(self.encoder, range(deepest))
+            passes[1] = stack(src_tokens, src_lengths, True, token_embeddings)
+        memories = {
+            encoder: memory(self.encoder, encoder.encoder, passes[encoder.masks], src_tokens)
+            for encoder in encoders
+        }
         is_padding = next(iter(encoder_out["encoder_padding_mask"]), None)
         outputs, inner_states = decode(
             self, prev_output_tokens, is_padding, memories, [*paths.values()]
@@ -161,20 +163,25 @@ def cut(stack: Any, numbers: Sequence[int]) -> Any:
     return copied
 
 
+def first_of(numbers: Sequence[int]) -> int:
+    """How many first layers these begin with."""
+    return next((i for i, number in enumerate(numbers) if number != i), len(numbers))
+
+
 def memory(
     encoder: Any, numbers: tuple[int, ...], encoder_out: dict[str, Any], src_tokens: Tensor
 ) -> Tensor:
     """What the encoder's layers of these numbers alone say, (S, B, C).
 
-    They are read off the way of the whole encoder for as long as they are its first ones; from
+    They are read off the way of the encoder for as long as they are its first ones; from
     there they take a pass of their own, as the paper's section 4.6 has it.
 
     Args:
-        encoder_out: of the whole encoder, with all its states
+        encoder_out: of the encoder, or of as many first layers as these begin with, with all states
     """
     if numbers == tuple(range(len(encoder.layers))):
         return encoder_out["encoder_out"][0]
-    first = next((i for i, number in enumerate(numbers) if number != i), len(numbers))
+    first = first_of(numbers)
     state = encoder_out["encoder_states"][first]
     if first < len(numbers):
         is_padding = src_tokens.eq(encoder.padding_idx)

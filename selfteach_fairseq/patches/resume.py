@@ -120,10 +120,20 @@ def _every_worker_reads(cfg):
 def _batches_of_the_first_epoch(trainer):
     """Has the trainer make the batches of epoch 1, whichever epoch it goes on in.
 
-    fairseq makes them once, at random by the epoch it starts in, and later only shuffles them.
+    fairseq makes them once, at random by the epoch it starts in, and later only shuffles them; but
+    of a task that draws other text for each epoch it makes them anew.
     """
-    build = trainer.get_train_iterator
-    trainer.get_train_iterator = lambda epoch, **options: build(1, **options)
+    build, task = trainer.get_train_iterator, trainer.task
+
+    def of_the_first(epoch, **options):
+        found = build(epoch, **options)
+        dataset = task.dataset(trainer.cfg.dataset.train_subset)
+        if epoch == 1 or not task.can_reuse_epoch_itr(dataset):
+            return found
+        task.dataset_to_epoch_iter.pop(dataset, None)
+        return build(1, **{**options, "load_dataset": False})
+
+    trainer.get_train_iterator = of_the_first
     try:
         yield
     finally:

@@ -307,6 +307,10 @@ def test_per_token_losses_are_refused():
         (("--loss-chunk-tokens", "0"), "--loss-chunk-tokens 0"),
         (("--student-sampling", "0"), "--student-sampling 0: choose 1 to 1"),
         (("--student-layers", "2,1", "--student-sampling", "3"), "choose 1 to 2"),
+        (
+            ("--student-layers", "2,1x2", "--best-checkpoint-metric", "student_2_nll_loss"),
+            "student_2_nll_loss: is of none .* student_2x2_nll_loss, student_1x2_nll_loss, ",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_at_the_start(flags, message):

@@ -250,6 +250,11 @@ def test_bleu_of_a_student_in_validation_and_resuming_after_it(data, tmp_path):
     assert state["cfg"]["task"]["_name"] == "translation"
     result = train(*(data, tmp_path / "wrong", *bleu, "--eval-bleu-student", "9"), check=False)
     assert "choose 1 to 4" in result.stderr
+    result = train(*(data, tmp_path / "wrong", *bleu, "--eval-bleu-student", "1"), check=False)
+    assert (
+        "--eval-bleu-student 1: is not trained: name one of --student-layers, last2x1"
+        in result.stderr
+    )
 
 
 def test_a_resumed_run_goes_on_where_it_was(data, tmp_path):

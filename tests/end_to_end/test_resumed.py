@@ -49,6 +49,28 @@ def test_a_run_that_goes_on_is_the_run_that_never_stopped(data, whole, tmp_path,
     assert found == {key: expected[key] for key in found}
 
 
+def test_a_task_that_draws_other_text_for_each_epoch(data, tmp_path):
+    """Its batches are cut anew for each epoch: those of the first fit no other."""
+    flags = ("--task", "translation_multi_simple_epoch", "--lang-pairs", "xx-en")
+    flags += (
+        "--max-tokens",
+        60,
+        "--sampling-method",
+        "temperature",
+        "--virtual-epoch-size",
+        60,
+        "--max-epoch",
+        3,
+    )
+    flags += ("--student-layers", "2x1", "--dropout", 0, "--log-interval", 1, "--save-interval", 1)
+    log = train(data, tmp_path / "whole", *flags).stdout
+    train(data, tmp_path / "cut", *flags, "--max-epoch", 2)
+    resumed = train(data, tmp_path / "cut", *flags).stdout
+    expected, found = figures(log), figures(resumed)
+    assert found and found == {key: expected[key] for key in found}
+    assert_same(last(tmp_path / "cut"), last(tmp_path / "whole"))
+
+
 def test_at_the_end_of_an_epoch(data, whole, tmp_path):
     folder, log = whole
     train(data, tmp_path, *FLAGS, "--max-epoch", 1)

@@ -186,6 +186,16 @@ def test_equal_encoders_run_once():
     assert rows_of(model.encoder.layers, model, students) == [5] * (4 + 2)
 
 
+def test_students_of_other_depths_share_one_encoder_pass():
+    for students, layers in (
+        (("3x1", "2x1", "1"), 3),
+        (("last2x1", "2+3x2"), 2),
+        (("2", "last1"), 3),
+    ):
+        model = built(("--dropout", "0.5")).train()
+        assert rows_of(model.encoder.layers, model, students, True) == [5] * (4 + layers)
+
+
 def test_the_first_layers_of_other_encoders_run_once():
     """Where others follow, these go on from there."""
     model = built(())
@@ -204,7 +214,7 @@ def test_students_with_dropout_of_their_own_share_no_layer_with_the_model(kind):
 
     shared = [[5] * (4 + 1), [15, 10, 5]]  # 0+3 goes on after its first
     assert rows(training=True, own=False) == rows(training=False, own=True) == shared
-    assert rows(training=True, own=True) == [[5] * (4 + 2 + 2 + 4), [20, 10, 5]]
+    assert rows(training=True, own=True) == [[5] * (4 + 4 + 1), [20, 10, 5]]
 
 
 @pytest.mark.parametrize("kept", ["2x1", "4x1"])
