@@ -37,6 +37,7 @@ AS_SHIPPED := STUDENTS="$${STUDENTS:-4x3 4x2 4x1}" AVERAGE="$${AVERAGE:-0 5}" \
 
 # What is made to ship comes out, unless STAGES says else.
 demo classify debian-sections glue-%: DEFAULT_STAGES += export
+importance-%: DEFAULT_STAGES := prepare train truncate score importance report
 
 .PHONY: help demo demo-compare compare-scarce compare-multi30k sizes-multi30k sizes-scarce-long \
         students-scarce-long sizes-wide study iwslt14 bitext summarise classify debian-summaries bench test \
@@ -64,8 +65,7 @@ schedules-%: $(VENV)/.ready
 importance-%: $(VENV)/.ready
 	KEEP_EVERY=$${KEEP_EVERY:-150} METHOD="$${METHOD:-plain selfteach}" SEEDS=$${SEEDS:-1} LAYERS=$${LAYERS:-6} \
 	    STUDENTS="$${STUDENTS:-3}" \
-	    SETTINGS="$${SETTINGS:-recipes/schedules.sh}" WORK="$${WORK:-work/$@}" recipes/run.sh "$*" \
-	    $(or $(STAGES),prepare train truncate score importance report)
+	    SETTINGS="$${SETTINGS:-recipes/schedules.sh}" WORK="$${WORK:-work/$@}" recipes/run.sh "$*" $(RUN_STAGES)
 
 compare-multi30k: $(VENV)/.ready
 	METHOD="$${METHOD:-plain plain@3 plain@2 deep-supervision selfteach}" SEEDS=$${SEEDS:-1} \
