@@ -24,6 +24,7 @@
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export SAID := $(foreach one,$(.VARIABLES),$(if $(findstring command line,$(origin $(one))),$(one)))
 
 DEFAULT_STAGES := prepare train truncate score report
 RUN_STAGES = $(or $(STAGES),$(DEFAULT_STAGES))

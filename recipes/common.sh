@@ -11,7 +11,14 @@ for setting in "${@:2}"; do
         echo "${0##*/}: $*: name one corpus, with quotes if its name has spaces" >&2
         exit 1
     fi
-    export "$setting"
+    export "$setting" SAID="${SAID:-} ${setting%%=*}"
+done
+for name in ${SAID:-}; do  # here or to make: what is misspelt would change nothing
+    if ! grep -rqsw --include={*.sh,*.py,Makefile} -- "$name" "$recipes" "${recipes%/*}/Makefile"; then
+        echo "${0##*/}: $name=: no recipe reads such a setting: recipes/README.md lists them;" \
+            "what is for another program goes before the command" >&2
+        exit 1
+    fi
 done
 source "$recipes/settings.sh" "${1:-}"
 source "$recipes/stages.sh"

@@ -164,6 +164,17 @@ def test_stages_and_settings_may_be_named_anyhow(monkeypatch):
         assert '"${SETTINGS:-recipes/' in make(target)
 
 
+def test_a_setting_that_nothing_reads_is_refused(comparison, tmp_path):
+    output = comparison.project.finish("bitext-mine", "METHODS=plain", code=1)
+    assert "METHODS=: no recipe reads such a setting" in output
+    assert not (comparison.project.folder / "work").exists()
+    words = ("STAGES=prepare", "METHOD=a b", f"WORK={tmp_path / 'work'}", "SEED=2")
+    command = ["make", "--old-file=.venv/.ready", "demo", *words]
+    environment = {**ENVIRONMENT, "DEMO_WHEEL": "/no wheel"}
+    result = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode and "SEED=: no recipe reads such a setting" in result.stderr
+
+
 def test_other_targets_export_nothing():
     for target in ("debian-summaries", "bitext", "multi30k-de", "demo-compare"):
         assert make(target).endswith(" score report\n")
