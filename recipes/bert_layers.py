@@ -1,4 +1,4 @@
-"""Print how many layers a BERT has: recipes/bert_layers.py FOLDER_OR_ZIP
+"""Print how many layers a BERT has, and how many positions: recipes/bert_layers.py FOLDER_OR_ZIP
 
 Settings are read again and again, so it imports nothing that takes long.
 """
@@ -33,7 +33,8 @@ def packed(file: Path | io.BytesIO, depth: int = 2) -> bytes | None:
 
 if __name__ == "__main__":
     try:
-        print(int(json.loads(config(Path(sys.argv[1])) or b"{}")["num_hidden_layers"]))
+        found = json.loads(config(Path(sys.argv[1])) or b"{}")
+        print(int(found["num_hidden_layers"]), int(found.get("max_position_embeddings", 512)))
     except Exception:  # whatever a damaged zip breaks; import-bert says what
         raise SystemExit(
             f"bert_layers.py: error: {sys.argv[1]}: no config.json of a BERT"

@@ -30,4 +30,7 @@ runs() { python "$recipes/runs.py" "$corpus" "$@"; }
 # By default glibc hands freed memory back, and takes it anew for almost every tensor: a fifth of
 # the training time on a CPU.
 export MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_MAX_=0
+# By default a thread waits for others 300,000 turns before it sleeps. Where something else runs, too,
+# a training of two threads then has half the speed or less; on an idle machine it has the same.
+export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-20000}
 export PYTHONWARNINGS=ignore  # fairseq's dependencies warn of each other

@@ -12,7 +12,7 @@ done <<<"$list"
 if [[ ! $name ]]; then fail "no model of SHIP=$ship is cut out: name another depth"; fi
 
 if [[ $kind == classes ]]; then source "$recipes/export-classes.sh"; exit; fi
-record=$name-$ship.ctranslate2-$quantization
+record=$name-$ship.ctranslate2-$quantization record=${record%-none}
 if [[ ! -f $scores/$record.json ]]; then record=$name-$ship; fi  # scored in fairseq alone
 folder=$work/export-$ship
 stage "export-$ship" "$folder" "truncate-$name-$ship" "score-$record$tuned" -- \

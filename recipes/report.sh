@@ -40,7 +40,7 @@ echo
 {
     tables=(selfteach report "${records[@]}" --csv "$work/report$of_test.csv" "${shown[@]}")
     # Which is the fastest can't be said if some were scored elsewhere: that is no reason for no table.
-    "${tables[@]}" ${within:+--within "$within"} || { [[ $within ]] && "${tables[@]}"; }
+    "${tables[@]}" ${within:+--within "$within"} || if [[ $within ]]; then "${tables[@]}"; else exit 1; fi
     if [[ -f $recipes/$family/published.md ]]; then
         echo
         sed -n "/^| pair/p; /^|--/p; /^| $variant /p" "$recipes/$family/published.md"

@@ -27,8 +27,8 @@ if [[ ${SETTINGS:-} ]]; then
     if [[ ! -f $SETTINGS ]]; then fail "SETTINGS=$SETTINGS: no such file"; fi
     declare -A said
     of_machines=(PRECISION CPU KEEP_EVERY NPROC_PER_NODE NNODES NODE_RANK MASTER_ADDR MASTER_PORT)
-    of_corpora=(SRC TGT SOURCE_LANG TARGET_LANG METRIC LONGEST TSV VALID_TSV TEST_TSV HELD_OUT MODEL EPOCHS LR
-        BART BART_ARCH DUMP GLUE_DIR)
+    of_corpora=({,VALID_,TEST_}{SRC,TGT,TSV} SOURCE_LANG TARGET_LANG HELD_OUT LOWERCASE METRIC LONGEST
+        MODEL EPOCHS LR BART BART_ARCH DUMP GLUE_DIR MULTI30K_DIR IWSLT14_ARCHIVE TEDX_FIXED DEMO_WHEEL)
     for name in "${of_machines[@]}" "${of_corpora[@]}"; do said[$name]=${!name:-}; done
     source "$SETTINGS"
     for name in "${of_corpora[@]}"; do
@@ -56,6 +56,7 @@ refine_depths=${REFINE_DEPTHS:-${refine_depths:-}}  # "2 4x2": what of it; the s
 refine_updates=${REFINE_UPDATES:-$refine_updates}  # so many; a tenth of the training's
 engines=${ENGINES:-$engines}     # "fairseq ctranslate2 ctranslate2-int8": each translates and is scored
 within=${WITHIN-$within}        # the report says which model is the fastest within so much BLEU
+if [[ $ship && " $layers $students " != *" $ship "* ]]; then ship=${students##* }; fi
 ship=${SHIP:-$ship}             # the depth that export.sh makes a folder of
 quantization=${QUANTIZATION:-$quantization}  # of its numbers
 lenpens=(${LENPENS:-${lenpens[*]:-}})          # 0.6 1 1.4: each model's is the best of these on validation text

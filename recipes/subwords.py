@@ -24,6 +24,7 @@ SPECIAL = 3  # sentencepiece's <unk>, <s> and </s>, which fairseq adds itself, a
 NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
 SPACE = "\u2581"  # sentencepiece's character for it
 MAX_PIECES = 1023  # fairseq's limit, without the end of the sentence
+LONGEST_LINE = 2**24  # bytes; sentencepiece learns nothing from longer ones: by default 4,192
 
 
 def main():
@@ -95,6 +96,7 @@ def sentencepieces(texts, types, normalization, out):
             vocab_size=types - 1,  # <pad> is fairseq's alone
             character_coverage=1.0,
             normalization_rule_name=normalization,
+            max_sentence_length=LONGEST_LINE,
             minloglevel=2,
         )
     except RuntimeError as error:  # it says how many types the text is good for

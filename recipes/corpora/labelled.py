@@ -32,6 +32,8 @@ def read_rows(path: Path) -> list[Row]:
             raise CorpusError(f"{path}, line {number}: {len(row) - 1} tabs, expected one or two")
         check_row(row, f"{path}, line {number}")
         rows.append(row)
+    if not rows:
+        raise CorpusError(f"{path}: is empty")
     if {*map(len, rows)} - {len(rows[0])}:
         raise CorpusError(f"{path}: some lines have one text and some two")
     return rows

@@ -42,7 +42,9 @@ def opened(path: Path | str) -> Iterator[Path]:
         _unpack(path, unpacked / "0")
         for number, inner in enumerate(sorted(unpacked.rglob("*.zip")), start=1):
             _unpack(inner, unpacked / str(number))
-        yield _with_config([config.parent for config in sorted(unpacked.rglob(CONFIG))], path)
+        # What sentence-transformers puts on top of a BERT lies deeper, or has a later name.
+        configs = sorted(unpacked.rglob(CONFIG), key=lambda config: (len(config.parts), config))
+        yield _with_config([config.parent for config in configs], path)
 
 
 def _unpack(path, folder):

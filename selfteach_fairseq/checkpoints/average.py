@@ -11,7 +11,7 @@ from .checkpoint import Checkpoint
 # Settings that change nothing of what a model computes from its weights once it is trained.
 _OF_TRAINING = re.compile(
     r"\w*dropout|\w*layerdrop|quant_noise_\w+|\w+_activations|min_params_to_wrap|base_shuffle|"
-    r"\w+_embed_path|max_\w+_positions"
+    r"\w+_embed_path|max_\w+_positions|stock_update"
 )
 
 
@@ -64,6 +64,10 @@ def _check_alike(one: Checkpoint, other: Checkpoint, path: Path | str, first: Pa
     )
     if shapes != wanted:
         raise CheckpointError(f"{path}: not of the same shape as {first}: average one run's")
+    if one.kept_layers != other.kept_layers:
+        raise CheckpointError(
+            f"{path}: is made of other layers of its model than {first}: average one student's"
+        )
     found, expected = _settings(one), _settings(other)
     for name in found.keys() | expected.keys():
         if found.get(name) != expected.get(name):

@@ -96,6 +96,7 @@ class Checkpoint:
         family = family_of(cfg["model"]["_name"])
         layers = None
         if family:
+            weights = family.renamed(weights)
             layers = family.depth(weights)
             check_numbers(weights)
             check_fits(family, cfg["model"], weights, any_size)
@@ -215,9 +216,7 @@ class Checkpoint:
 
     def stock(self) -> "Checkpoint":
         """What stock fairseq loads as this very model. Raises: CheckpointError, see cut()."""
-        if self.layers is None:
-            return self.cut(Layers.first(1, 1))  # which says why not
-        return self.cut(self.layers)
+        return self.cut(self.layers or Layers.first(1, 1))  # which says why not
 
     def build(self, task: FairseqTask, **settings: Any) -> nn.Module:
         """The model with its weights, in training mode; `settings` replace its own.

@@ -80,5 +80,5 @@ def _encoder(folder):
         return Tokenizer(folder).encode
     if (folder / SENTENCEPIECE).is_file():
         model = subwords.read(folder / SENTENCEPIECE)
-        return lambda text: model.encode(text, out_type=str)
+        return lambda text: model.encode(subwords.known(model, text), out_type=str)
     raise DataError(f"{folder}: has neither {FILE} nor {SENTENCEPIECE}, which divide text")

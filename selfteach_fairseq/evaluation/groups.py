@@ -88,6 +88,17 @@ def check_comparable(records: list[Record]) -> None:
                 )
 
 
+def check_seeds(records: list[Record]) -> None:
+    """Raises: ValueError if two records are of one model and seed, such as of two test sets."""
+    for model, runs in grouped(records).items():
+        seeds = [str(run.get("seed", "")) for run in runs]
+        if twice := next((seed for seed in seeds if seeds.count(seed) > 1), None):
+            raise ValueError(
+                f"{model.name}: {seeds.count(twice)} records are of its seed {twice}: name one of "
+                "them, or score what is another system with --about system=NAME"
+            )
+
+
 def options_of(records: list[Record]) -> list[str]:
     """The options given to fairseq-generate: a line for each set, naming its models if not all."""
     return _told(records, lambda record: record.get("options", ""))

@@ -6,7 +6,14 @@ from statistics import mean, stdev
 
 from ..files import lines_of
 from . import rouge
-from .groups import check_comparable, conditions_of, grouped, options_of, same_conditions
+from .groups import (
+    check_comparable,
+    check_seeds,
+    conditions_of,
+    grouped,
+    options_of,
+    same_conditions,
+)
 from .records import CLASSES, TRANSLATIONS, Record, kind_of, translations
 
 Row = dict[str, str]  # the cells by their columns
@@ -23,9 +30,10 @@ def rows(records: list[Record]) -> tuple[list[Row], list[Row]]:
     so is sparsity, if one is of a pruned model. Where all records have it, the likelihood is one,
     in the place of the share of BLEU, chrF++ stands for chrF, and ROUGE for all but BLEU.
 
-    Raises: ValueError if the records' scores have different signatures.
+    Raises: ValueError if the records' scores have different signatures, or two are of one seed.
     """
     check_comparable(records)
+    check_seeds(records)
     groups = grouped(records)
     base = next(iter(groups.values()))
     shown = {name for name in _SHOWN_IF_ANY if any(record.get(name) for record in records)}
@@ -132,7 +140,9 @@ def _mean(runs, key):
 
 
 def _with_deviation(runs, key, digits=1):
-    text = f"{_mean(runs, key):.{digits}f}"
+    if (score := _mean(runs, key)) is None:
+        return "-"
+    text = f"{score:.{digits}f}"
     return text if len(runs) == 1 else f"{text} ± {stdev(run[key] for run in runs):.{digits}f}"
 
 
@@ -142,7 +152,7 @@ def _duration(seconds):
 
 def markdown(rows: list[Row]) -> str:
     """Dictionaries with the same keys as a Markdown table, its first column aligned left."""
-    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    lines = [list(rows[0]), *([cell.replace("|", "\\|") for cell in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
 
     def line(cells):

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 _END = re.compile(
     # Where words have spaces between them: one has to follow, for a number has such signs, too.
-    r"[.!?…]+[\"'”’“‘»›«‹)\]}]*(?: [»›](?=\s))?(?=\s)"
+    # A run of them is read once, from its beginning.
+    r"(?<![.!?…])[.!?…]++[\"'”’“‘»›«‹)\]}]*(?: [»›](?=\s))?(?=\s)"
     # Signs that are nothing else: Chinese and Japanese, Arabic and Urdu, Indian, Burmese, Khmer,
     # Ethiopic, Armenian.
     r"|[。｡！？؟۔।॥။។።։][.!?…。｡！？؟۔।॥။។።։]*[\"'”’»›」』】》〉）)\]}]*"

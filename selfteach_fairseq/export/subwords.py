@@ -2,6 +2,7 @@
 
 import re
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,17 @@ def read_sides(
     """The models of source and target, which may be one file. Raises: see read()."""
     models = [read(Path(folder, name)) for name in names]
     return models[0], models[-1]
+
+
+def known(model: sentencepiece.SentencePieceProcessor, text: str) -> str:
+    """The text, in Unicode's composed form (NFC) if the model knows more of its characters then.
+
+    Training text is composed nearly always; what comes from macOS or a PDF often is not.
+    """
+    composed = unicodedata.normalize("NFC", text)
+    if composed == text:
+        return text
+    return min(text, composed, key=lambda form: model.encode(form).count(model.unk_id()))
 
 
 def check_fit(paths: Sequence[Path | str], dictionaries: tuple[Dictionary, Dictionary]) -> None:

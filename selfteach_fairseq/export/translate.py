@@ -64,11 +64,13 @@ class Translator:
             **{"max_input_length": 0, "max_batch_size": _BATCH, "batch_type": "tokens"},
         }
         self._encode: Callable[[str], list[str]] = str.split
+        self._known: Callable[[str], str] = str
         self._decode: Callable[[list[str]], str] = " ".join
         self._between = " "  # the translations of a line's parts
         if settings.subwords:
             source, target = subwords.read_sides(path, settings.subwords)
             self._encode, self._decode = partial(source.encode, out_type=str), target.decode
+            self._known = partial(subwords.known, source)
             if language_of(settings.target) in _NO_SPACES:
                 self._between = ""
 
@@ -78,7 +80,7 @@ class Translator:
         Raises: ValueError if a sentence is too long for one.
         """
         text = " ".join(line.split())  # as recipes/subwords.py spaces what models learn from
-        found = parts(text, self._encode, self.settings.longest_source)
+        found = parts(self._known(text), self._encode, self.settings.longest_source)
         return [part for part in found if part]  # in white space there is nothing to translate
 
     def translate(self, lines: Sequence[Parts]) -> list[str]:

@@ -74,8 +74,12 @@ class Stage(NamedTuple):
     def saves(self) -> list[str]:
         """Options that save at every validation: fairseq keeps the best of what it saves.
 
-        Raises: ValueError if the user's options validate without saving, or not at all.
+        Raises: ValueError if the user's options validate without saving, or not at all, or log in a
+            way that can't be read.
         """
+        form = value_of("--log-format", self.options)
+        if form in ("json", "none"):
+            raise ValueError(f"--log-format {form}: the schedule reads simple ones: leave it out")
         after = self._number("--validate-after-updates") or 0
         if self.updates and after > self.updates:
             raise ValueError(

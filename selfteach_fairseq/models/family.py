@@ -69,6 +69,7 @@ class Family:
     builder: Callable[["Family", Settings, Weights], nn.Module]  # see build()
     by_argparse: bool = False  # fairseq's model reads settings of its that are in no dataclass
     as_cut: Mapping[str, Any] = field(default_factory=dict)  # settings of cut models
+    former: Mapping[str, str] = field(default_factory=dict)  # parts of names in older checkpoints
 
     def has(self, architecture: str) -> bool:
         """Whether an architecture is of fairseq's own model, or of its twin."""
@@ -88,6 +89,13 @@ class Family:
                 raise CheckpointError(f"its {side} is no stack of Transformer layers")
             counts[side] = len(numbers)
         return Layers.first(counts["encoder"], counts.get("decoder"))
+
+    def renamed(self, weights: Weights) -> Weights:
+        """The weights by the names that fairseq gives them today, as it does when it loads them."""
+        found = dict(weights)
+        for former, name in self.former.items():
+            found = {re.sub(former, name, key): tensor for key, tensor in found.items()}
+        return found
 
     def types(self, weights: Weights, side: str) -> int:
         """The size of a side's vocabulary."""

@@ -176,4 +176,5 @@ ROBERTA = Family(
     builder=_build,
     by_argparse=True,
     as_cut={"load_checkpoint_heads": True},  # by which fairseq loads the classification head
+    former={r"^decoder\.": "encoder.", r"\.emb_layer_norm\.": ".layernorm_embedding."},
 )

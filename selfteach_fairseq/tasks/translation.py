@@ -101,11 +101,12 @@ class SelfteachTranslationTask(TranslationTask):
 def _schedule(cfg):
     """None without pruning."""
     if not cfg.pruning_sparsity:
-        if cfg.pruning_end_update is not None:
-            raise ValueError(
-                f"--pruning-end-update {cfg.pruning_end_update} needs --pruning-sparsity: say "
-                "which share, such as 0.5, or leave it out"
-            )
+        for name in ("pruning_end_update", "pruning_start_update", "pruning_interval"):
+            if (value := getattr(cfg, name)) != getattr(SelfteachTranslationConfig, name):
+                raise ValueError(
+                    f"--{name.replace('_', '-')} {value} needs --pruning-sparsity: say which "
+                    "share, such as 0.5, or leave it out"
+                )
         return None
     if cfg.pruning_end_update is None:
         raise ValueError(

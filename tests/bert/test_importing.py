@@ -100,6 +100,18 @@ def test_a_zip_and_safetensors(tmp_path):
         assert all(torch.equal(t, models[0]["model"][n]) for n, t in model["model"].items())
 
 
+def test_a_module_on_top_is_not_the_bert(tmp_path):
+    """As sentence-transformers lays models out; it has a config and weights of its own."""
+    folder, top = berts.write(tmp_path / "bert"), "2_Dense/"
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
+        archive.writestr(f"{top}config.json", '{"in_features": 16}')
+        archive.write(folder / "pytorch_model.bin", f"{top}pytorch_model.bin")
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    import_bert(tmp_path / "model.zip", tmp_path / "out")
+    assert (tmp_path / "out/model.pt").exists()
+
+
 def test_the_command_says_what_it_has_made(tmp_path):
     shown = selfteach("import-bert", berts.write(tmp_path / "bert"), "-o", tmp_path / "out").stdout
     assert "3 layers" in shown and "filled in, for the BERT has none: encoder.lm_head" in shown

@@ -64,6 +64,25 @@ def test_other_settings_are_of_another_model(tmp_path, saved, capsys, arch, flag
     assert "b.pt: its " in line and setting in line and line.endswith("average one run's")
 
 
+def test_students_of_other_layers_are_not_averaged(tmp_path, saved, capsys):
+    """Which have the same shape."""
+    cuts = []
+    for name, updates, layers in (("a", 10, "2x1"), ("b", 20, "2x1"), ("c", 20, "0+2x1")):
+        cuts.append(str(tmp_path / f"{name}-{layers}.pt"))
+        trained = saved(name, updates, updates)
+        assert main(["truncate", trained, "--layers", layers, "-o", cuts[-1]]) == 0
+    assert average(tmp_path, *cuts[:2]) is not None
+    (tmp_path / "mean.pt").unlink()
+    capsys.readouterr()
+    assert average(tmp_path, cuts[0], cuts[2]) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("average one student's") and "is made of other layers" in line
+
+
+def test_how_updates_were_computed_may_differ(tmp_path, saved):
+    assert average(tmp_path, saved("a", 10, 1), saved("b", 20, 2, "--stock-update")) is not None
+
+
 @pytest.mark.parametrize("arch", ["transformer_selfteach", "transformer"])
 def test_what_training_alone_reads_may_differ(tmp_path, saved, arch):
     """A run that went on with less dropout, for longer."""

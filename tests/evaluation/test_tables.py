@@ -301,6 +301,20 @@ def test_bits_are_said_to_be_of_the_checkpoint(tmp_path, capsys):
         assert "3.250" in shown and ("bits: of the checkpoint" in shown) == told
 
 
+def test_two_records_of_a_seed_are_no_two_seeds(tmp_path, capsys):
+    """Such as of two test sets, or of two length penalties."""
+    plain = {**RECORD, "system": "plain", "seed": "1"}
+    paths = [written(tmp_path, {**plain, "lenpen": n}, f"{n}.json") for n in (1, 2)]
+    assert main(["report", *map(str, paths)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "plain 6x3: 2 records are of its seed 1: name one of them, or score" in line
+
+
+def test_a_name_with_a_bar_is_one_cell(tmp_path, capsys):
+    assert main(["report", str(written(tmp_path, {**RECORD, "system": "a|b"}))]) == 0
+    assert "| a\\|b   |" in capsys.readouterr().out
+
+
 def test_one_engine_other_than_fairseq_is_named(tmp_path, capsys):
     assert main(["report", str(written(tmp_path, {**RECORD, **INT8}))]) == 0
     assert cells(capsys.readouterr().out)[0][0]["engine"] == "CT2 int8"

@@ -29,6 +29,12 @@ def test_sentences(expected):
     assert sentences("".join(expected)) == expected
 
 
+def test_a_long_row_of_dots():
+    """As in a table of contents: time must not grow with its square."""
+    row = "." * 500_000
+    assert sentences(f"a {row}b. c") == [f"a {row}b.", " c"]
+
+
 @given(st.text(alphabet='a .。?»"1', max_size=60))
 def test_sentences_are_the_text(text):
     assert "".join(sentences(text)) == text

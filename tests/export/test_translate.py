@@ -10,6 +10,7 @@ import signal
 import sys
 import termios
 import tracemalloc
+import unicodedata
 
 import ctranslate2
 import pytest
@@ -299,6 +300,20 @@ def test_a_translation_is_one_line(tmp_path):
     assert "\n" in Translator(model)._decode(["a", "<0x0A>", "b"])
     output, _ = translate(model, b"ta\n\nko\n")
     assert output.count(b"\n") == 3
+
+
+def test_text_is_composed_where_the_model_knows_no_other(tmp_path):
+    """As what comes from macOS has it; a model of decomposed text reads that as it is."""
+    composed = [f"ä {sentence}" for sentence in SENTENCES]
+    for name, lines in (("composed", composed), ("decomposed", map(decompose, composed))):
+        model = of_text(tmp_path / name, learn_pieces(lines, tmp_path / f"{name}-pieces", 40))
+        translator = Translator(model)
+        one, other = map(translator.parts, (composed[0], decompose(composed[0])))
+        assert (one == other) == (name == "composed")
+
+
+def decompose(text):
+    return unicodedata.normalize("NFD", text)
 
 
 def test_an_unknown_piece(pieces, tmp_path):

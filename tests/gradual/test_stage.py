@@ -49,6 +49,7 @@ def test_saving_more_often_is_left_to_the_user(options):
             "--save-interval-updates 0: ",
         ),
         (("--validate-interval-updates", "x"), "--validate-interval-updates x: must be a number"),
+        (("--log-format", "json"), "--log-format json: the schedule reads simple ones"),
         (("--validate-after-updates", 60), "--validate-after-updates 60: a stage of 50 updates"),
     ],
 )

@@ -51,6 +51,24 @@ def test_the_student_is_what_truncation_cuts_out(choices, head, tmp_path):
         assert cut.kept_layers == (None if student.are_first else student)
 
 
+def test_names_of_older_checkpoints(tmp_path):
+    """As those of the published RoBERTas, which fairseq renames when it loads them."""
+    model = built()
+    state = checkpoint_of(model, *NAMED)
+    today, sample = dict(state["model"]), batch()["net_input"]
+    state["model"] = {
+        name.replace("encoder.", "decoder.", 1).replace("layernorm_embedding", "emb_layer_norm"): t
+        for name, t in today.items()
+    }
+    assert not {n for n in today if n.startswith("encoder.")} & {*state["model"]}
+    found = Checkpoint.of(state)
+    assert found.weights.keys() == today.keys()
+    found.cut(Layers.first(2, None)).write(tmp_path / "cut.pt")
+    stock = Checkpoint.read(tmp_path / "cut.pt").build(task(settings())).eval()
+    expected = logits(model.student("2"), sample)
+    torch.testing.assert_close(logits(stock, sample), expected, rtol=0, atol=1e-6)
+
+
 @variants
 def test_the_full_model_and_its_first_parameters_are_stock_fairseqs(choices):
     model, sample = built(**choices), batch()["net_input"]

@@ -59,6 +59,7 @@ def test_given_texts_that_differ_in_case_alone_are_in_no_other_split(tmp_path, c
 @pytest.mark.parametrize(
     "train, test, message",
     [
+        ([], [("a", "z")], "t: is empty"),
         ([("a", "x"), ("a", "y")], [("a", "z")], "one label only, a"),
         ([("a", "x"), ("b", "y")], [("c", "z")], "the label c is none of the training text's"),
         ([("a", "x"), ("b", "y")], [("a", "z", "z")], "some splits have one text and some two"),

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import berts
 import pytest
 from conftest import ENVIRONMENT, ROOT
 
@@ -283,6 +284,43 @@ def test_what_classifiers_have_not(rows, tmp_path, monkeypatch):
         "REFINE=r3f: is",
     ):
         assert any(fault.startswith(begin) for fault in found), found
+
+
+@pytest.mark.parametrize("students, ship", [("4x1", "4x1"), ("3 2", "2"), ("4x3 3", "3")])
+def test_a_student_that_there_is_is_shipped(students, ship, monkeypatch):
+    monkeypatch.setenv("STUDENTS", students)
+    found = settings.read("demo")
+    assert found.ship == ship and not [*check.faults(found, Machine())]
+
+
+@pytest.mark.parametrize("name", ["METHOD", "SEEDS", "STUDENTS", "ENGINES"])
+def test_what_stands_there_twice(name, monkeypatch):
+    """Or a table would count a model as two seeds."""
+    word = {"METHOD": "plain", "ENGINES": "fairseq"}.get(name, "2")
+    monkeypatch.setenv(name, f"{word} {word}")
+    (fault,) = check.faults(settings.read("demo"), Machine())
+    assert fault == f"{name}: {word} stands there twice: leave one out"
+
+
+def test_texts_are_as_long_as_a_bert_takes(tmp_path, monkeypatch):
+    (tmp_path / "table.tsv").touch()
+    monkeypatch.setenv("TSV", str(tmp_path / "table.tsv"))
+    monkeypatch.setenv("MODEL", str(berts.write(tmp_path / "bert")))
+    assert settings.read("classify-mine").longest_text == "20"
+    monkeypatch.setenv("LONGEST", "21")
+    with pytest.raises(settings.SettingsError, match=r"LONGEST=21: .*bert has 20 positions: "):
+        settings.read("classify-mine")
+
+
+@pytest.mark.parametrize(
+    "word", ["EPOCHS=abc", "EPOCHS=2.5", "EPOCHS=0", "LAYERS=6x6", "LR=abc", "LR=-1"]
+)
+def test_what_is_calculated_with_is_a_number(word, tmp_path, monkeypatch):
+    (tmp_path / "table.tsv").touch()
+    monkeypatch.setenv("TSV", str(tmp_path / "table.tsv"))
+    monkeypatch.setenv(*word.split("="))
+    with pytest.raises(settings.SettingsError, match=f"{word}: write a number"):
+        settings.read("classify-mine")
 
 
 def test_students_of_any_layers(rows):

@@ -69,7 +69,10 @@ def test_what_make_asks_for_is_refined_where_the_file_says_so(comparison, say):
     assert refined == ["plain-seed1", "plain+plain-seed1-1"]
 
 
-@pytest.mark.parametrize("line", ["METRIC=bleu", "LONGEST=7", "MODEL=folder", "EPOCHS=1 LR=1"])
+BEFORE = ("METRIC=bleu", "LONGEST=7", "MODEL=folder", "EPOCHS=1 LR=1", "LOWERCASE=1", "TEST_SRC=/x")
+
+
+@pytest.mark.parametrize("line", BEFORE)
 def test_what_is_read_before_the_file_is_refused_in_it(comparison, say, line):
     say(line)
     output, _ = comparison.run(script="run.sh", METHOD="plain", code=1)
@@ -91,6 +94,25 @@ def test_no_choice_is_no_reason_for_no_tables(comparison, say):
     assert "of two machines" in output and "| the table |" in output
     output, _ = comparison.run(script="run.sh", METHOD="plain", WITHIN="")
     assert "of two machines" not in output
+
+
+def test_tables_that_cannot_be_made_leave_those_that_are_there(comparison):
+    comparison.run(script="run.sh", METHOD="plain")
+    stand_in = comparison.project.folder / "bin/selfteach"
+    stand_in.write_text(stand_in.read_text().replace("set -eu", "set -eu; echo no; exit 1"))
+    output, _ = comparison.run(script="report.sh", METHOD="plain", code=1)
+    assert output.split("\n").count("no") == 1
+    assert "| the table |" in (comparison.work / "report.md").read_text()
+
+
+def test_what_is_exported_without_quantization_has_its_own_record(comparison, say):
+    say('example="a b"')
+    settings = {"METHOD": "plain", "ENGINES": "fairseq ctranslate2"}
+    comparison.run(script="run.sh", **settings)
+    settings |= {"QUANTIZATION": "none", "SHIP": "1"}
+    _, calls = comparison.run(script="export.sh", **settings)
+    (call,) = of(calls, "selfteach", "export")
+    assert after(call, "--record") == "plain-seed1-1.ctranslate2.json"
 
 
 @pytest.mark.parametrize(

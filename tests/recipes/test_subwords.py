@@ -39,6 +39,16 @@ def test_what_does_not_come_back_is_counted(tmp_path, normalization, changed):
     assert (tmp_path / "pieces/test.en").read_text().count("\n") == 26
 
 
+def test_pieces_are_learnt_from_long_lines_too(tmp_path):
+    """sentencepiece itself leaves out those of more than 4,192 bytes."""
+    make_text(tmp_path)
+    lines = (tmp_path / "train.xx").read_text().splitlines()
+    (tmp_path / "train.xx").write_text("".join(f"{line} {'äöü ' * 999}\n" for line in lines))
+    assert subwords(tmp_path).returncode == 0
+    known = Dictionary.load(str(tmp_path / "pieces/dict.txt")).symbols
+    assert {*"äöü"} <= {*"".join(known)}
+
+
 def test_the_dictionary_is_as_large_as_asked_for(tmp_path):
     make_text(tmp_path)
     assert subwords(tmp_path).returncode == 0
