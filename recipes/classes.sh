@@ -4,6 +4,7 @@ for name in EPOCHS LAYERS; do  # which are calculated with
     if [[ ! ${!name:-1} =~ ^[1-9][0-9]{0,8}$ ]]; then fail "$name=${!name}: write a number from 1"; fi
 done
 epochs=${EPOCHS:-10} batch=16
+longest_text=${longest_text:-512}  # pieces of a text, or of both of a pair
 checkpoint=checkpoint_best.pt generation=()
 if [[ ${MODEL:-} ]]; then
     if [[ ! -e $MODEL ]]; then fail "MODEL=$MODEL: no such folder or zip"; fi
@@ -13,12 +14,12 @@ if [[ ${MODEL:-} ]]; then
     if [[ ${LONGEST:-} =~ ^[0-9]+$ ]] && (( LONGEST > positions )); then
         fail "LONGEST=$LONGEST: $MODEL has $positions positions: write so many at most"
     fi
-    longest_text=${LONGEST:-$((positions < 512 ? positions : 512))}
+    longest_text=${LONGEST:-$((positions < longest_text ? positions : longest_text))}
     model=(--arch roberta_selfteach)  # its sizes are in the imported model.flags
     rate=${LR:-2e-5}
 else
     layers=4 students=2 ship=2 types=4000
-    longest_text=${LONGEST:-512}  # pieces of a text, or of both of a pair
+    longest_text=${LONGEST:-$longest_text}
     model=(
         --arch roberta_selfteach --encoder-embed-dim 128 --encoder-ffn-embed-dim 256
         --encoder-attention-heads 4 --max-positions "$longest_text"

@@ -1,8 +1,8 @@
 # Tasks of GLUE, from a copy of it: glue-rte, glue-cola, with GLUE_DIR= and MODEL=
 declare -A folders=([rte]=RTE [cola]=CoLA)
 case $variant in
-    rte) LR=${LR:-2e-5} LONGEST=${LONGEST:-512} ;;
-    cola) LR=${LR:-1e-5} LONGEST=${LONGEST:-256} ;;
+    rte) LR=${LR:-2e-5} longest_text=512 ;;
+    cola) LR=${LR:-1e-5} longest_text=256 ;;
     *) fail "'$corpus': name glue-rte or glue-cola" ;;
 esac
 if [[ ! ${GLUE_DIR:-} ]]; then fail "say GLUE_DIR=, the folder that has RTE and CoLA"; fi
