@@ -93,10 +93,9 @@ def check_seeds(records: list[Record]) -> None:
     for model, runs in grouped(records).items():
         seeds = [str(run.get("seed", "")) for run in runs]
         if twice := next((seed for seed in seeds if seeds.count(seed) > 1), None):
-            which = f"are of its seed {twice}" if twice else "name no seed"
             raise ValueError(
-                f"{model.name}: {seeds.count(twice)} records {which}: name one of them, or score "
-                "another with --about seed=N, and what is another system with system=NAME"
+                f"{model.name}: {seeds.count(twice)} records are of its seed {twice}: name one of "
+                "them, or score what is another system with --about system=NAME"
             )
 
 
