@@ -24,6 +24,7 @@
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# The names of what is said behind make: recipes/common.sh refuses those that no recipe reads.
 export SAID := $(foreach one,$(.VARIABLES),$(if $(findstring command line,$(origin $(one))),$(one)))
 
 DEFAULT_STAGES := prepare train truncate score report

@@ -22,16 +22,17 @@ TEST_SETS = ("test", "test1")
 METRICS = ("", "rouge", "bleu")
 MOST_PIECES = 1023  # of a sentence, which a model of 1,024 positions takes with its end
 PRECISIONS = ("fp32", "fp16", "bf16")
-_SAID = {"methods": "METHOD", "seeds": "SEEDS", "students": "STUDENTS", "engines": "ENGINES"}
 
 
 def faults(settings: Settings, machine: Machine) -> Iterator[str]:
     """What is wrong with settings and environment, whatever the machine: a line each."""
     yield from _of_the_folder(settings)
-    for name in ("methods", "seeds", "students", "engines"):
-        words = getattr(settings, name)
+    for name, words in (
+        *(("METHOD", settings.methods), ("SEEDS", settings.seeds)),
+        *(("STUDENTS", settings.students), ("ENGINES", settings.engines)),
+    ):
         if twice := next((word for word in words if words.count(word) > 1), None):
-            yield f"{_SAID[name]}: {twice} stands there twice: leave one out"
+            yield f"{name}: {twice} stands there twice: leave one out"
     wrong = [settings.layers] * (not _is(parse_depth, settings.layers))
     wrong += [word for word in settings.students if not _is(parse_layers, word)]
     for word in wrong:

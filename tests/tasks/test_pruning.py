@@ -166,7 +166,7 @@ def test_in_half_precision(monkeypatch, wrap, flags, dtype, is_flat):
         ((0.5, -1, 9, 1), "--pruning-start-update -1 "),
         ((0.5, 0, 9, 0), "--pruning-interval 0: must be 1 or more"),
         ((0.5, 0, None, 1), "--pruning-sparsity 0.5 needs --pruning-end-update"),
-        ((0, 0, 9, 100), "--pruning-end-update 9 needs --pruning-sparsity: say which share"),
+        ((0, 0, 9, 1), "--pruning-end-update 9 needs --pruning-sparsity: say which share"),
         ((0, 3, None, 100), "--pruning-start-update 3 needs --pruning-sparsity"),
         ((0, 0, None, 1), "--pruning-interval 1 needs --pruning-sparsity"),
     ],
