@@ -18,6 +18,7 @@ class Run(NamedTuple):
     seed: str
     depths: tuple[str, ...]  # of the model; of a schedule, those it goes through
     students: tuple[str, ...]  # smaller ones that are trained with it, or only cut out
+    itself: tuple[str, ...] = ()  # its own depth, if it is a student, too: R-Drop
 
     @property
     def name(self) -> str:
@@ -85,7 +86,8 @@ class Run(NamedTuple):
 
     def _flags(self) -> list[str]:
         updates = self.settings.updates
-        return [methods.fill_in(flag, self.smaller, updates) for flag in self.method.flags]
+        students = (*self.itself, *self.smaller)
+        return [methods.fill_in(flag, students, updates) for flag in self.method.flags]
 
 
 class Cut(NamedTuple):
@@ -204,7 +206,10 @@ def runs_of_system(settings: Settings, system: str) -> list[Run]:
         )
     if name == methods.SELF_KD and depth:
         raise ValueError(f"METHOD={system}: self-kd has its teacher's size: say word-kd@{depth}")
-    return [Run(settings, system, method, seed, depths, students) for seed in settings.seeds]
+    itself = tuple(word for word in chosen if sides(word) == sides(depths[0]))
+    return [
+        Run(settings, system, method, seed, depths, students, itself) for seed in settings.seeds
+    ]
 
 
 def one_by_one(settings: Settings) -> tuple[str, ...]:

@@ -143,6 +143,10 @@ class Layers(NamedTuple):
     def __str__(self) -> str:
         return "x".join(str(choice) for choice in self if choice)
 
+    def are_all(self, depth: "Layers") -> bool:
+        """Whether they are the whole of a model. Raises: ValueError if it lacks one."""
+        return self.within(depth) == depth.within(depth)
+
     @property
     def metric(self) -> str:
         """The name of such a student's validation loss in fairseq's logs: [a-z0-9_] only."""
@@ -172,8 +176,11 @@ def parse_students(specs: str, encoder_only: bool = False) -> tuple[Layers, ...]
     return students
 
 
-def students_within(specs: str | None, full: Layers) -> tuple[Layers, ...]:
+def students_within(specs: str | None, full: Layers, with_full: bool = False) -> tuple[Layers, ...]:
     """The students of a model that `--student-layers` names; without it the one of half depth.
+
+    Args:
+        with_full: the whole model may be among them
 
     Raises: ValueError if it is malformed, or names one that is no part of the model.
     """
@@ -186,17 +193,13 @@ def students_within(specs: str | None, full: Layers) -> tuple[Layers, ...]:
         return (half,)
     try:
         students = parse_students(specs, encoder_only=full.decoder is None)
-        known = {_numbers(full, full): full}
+        known: dict[tuple, Layers] = {}
         for student in students:
-            same = known.setdefault(_numbers(student, full), student)
-            if same is full:
+            if student.are_all(full) and not with_full:
                 raise ValueError(f"{student} is the whole model: name a student of fewer layers")
+            same = known.setdefault(tuple(student.within(full).values()), student)
             if same is not student:
                 raise ValueError(f"{student} is the same layers as {same}: name them once")
     except ValueError as error:
         raise ValueError(f"--student-layers {specs}: {error}") from None
     return students
-
-
-def _numbers(layers, full):
-    return tuple(layers.within(full).values())

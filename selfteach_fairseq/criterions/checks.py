@@ -13,9 +13,20 @@ _DROPOUTS = ("dropout", "attention_dropout", "activation_dropout", "relu_dropout
 
 
 def students_of(cfg: DictConfig) -> tuple[Layers, ...]:
-    """The students of the model in training. Raises: ValueError, see layers.students_within()."""
-    full = Layers.first(int(cfg.encoder_layers), int(cfg.decoder_layers))
-    return students_within(cfg.student_layers, full)
+    """The students of the model in training. Raises: ValueError, see layers.students_within().
+
+    With passes of their own, the whole model may be one: it learns from itself, as in R-Drop.
+    """
+    return students_within(cfg.student_layers, _full(cfg), with_full=_are_apart(cfg))
+
+
+def _full(cfg):
+    return Layers.first(int(cfg.encoder_layers), int(cfg.decoder_layers))
+
+
+def _are_apart(cfg):
+    """Whether students have passes of their own."""
+    return cfg.student_dropout == "own" and any(cfg[name] for name in _DROPOUTS)
 
 
 def check(cfg: DictConfig) -> None:
@@ -70,8 +81,7 @@ def _check_workers(cfg):
         or get_data_parallel_world_size() == 1
     ):
         return
-    drops = any(cfg[name] for name in _DROPOUTS)
-    apart = drops and cfg.student_dropout == "own"
+    apart = _are_apart(cfg)
     own_pass = [
         str(student) for student in students_of(cfg) if apart or not student.encoder.are_first
     ]
@@ -89,13 +99,14 @@ def _check_workers(cfg):
 
 
 def _check_metric(cfg):
-    names = [student.metric for student in students_of(cfg)]
+    students, full = students_of(cfg), _full(cfg)
+    names = [student.metric for student in students if not student.are_all(full)]
     names += [name.replace("nll_loss", "ppl") for name in names]
     metric = cfg.best_checkpoint_metric
     if metric.startswith("student_") and metric not in names:
         raise ValueError(
-            f"--best-checkpoint-metric {metric}: is of none of the students: name one of "
-            f"{', '.join(names)}"
+            f"--best-checkpoint-metric {metric}: is of none of the students: name "
+            + (f"one of {', '.join(names)}" if names else "loss")
         )
 
 

@@ -90,10 +90,11 @@ class WithTeaching:
         """alpha and the students that count now.
 
         In validation all of it does at any update, so that the best checkpoint is not one from
-        before the warm-up.
+        before the warm-up; but the whole model, which without dropout is no student.
         """
         if not model.training:
-            return self.cfg.alpha, self.students
+            smaller = (student for student in self.students if not student.are_all(model.depth))
+            return self.cfg.alpha, tuple(smaller)
         return self.alpha_at(model.num_updates), self.students_at(model.num_updates)
 
     def objective(self, alpha: float, label_smoothing: float = 0.0) -> Objective:

@@ -3,7 +3,7 @@
 Shapes: B batch, T target length, S source length, C features.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,19 +22,16 @@ class Path(NamedTuple):
     decoder: Numbers
     masks: int = 0  # of dropout: only those of the same number have them in common
 
+    @classmethod
+    def of(cls, layers: Layers, depth: Layers, masks: int = 0) -> "Path":
+        """That of a sub-model. Raises: ValueError if a model of this depth has no such one."""
+        numbers = layers.within(depth)
+        return cls(numbers["encoder"], numbers["decoder"], masks)
+
     @property
     def as_encoder(self) -> "Path":
         """The same, as far as the end of the encoder."""
         return self._replace(decoder=())
-
-
-def paths_of(parts: Iterable[Layers], depth: Layers, apart: bool = False) -> dict[Layers, Path]:
-    """Those of sub-models. Raises: ValueError if a model of this depth has no such one.
-
-    Args:
-        apart: the whole model's masks are its own
-    """
-    return {part: Path(**part.within(depth), masks=int(apart and part != depth)) for part in parts}
 
 
 def decode(

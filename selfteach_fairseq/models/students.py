@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..layers import SIDES, Layers
 from .attention import replace_attention
-from .decoding import decode, paths_of
+from .decoding import Path, decode
 from .dropout import replace_dropout
 
 
@@ -85,7 +85,7 @@ class WithStudents(WithUpdates, TransformerModelBase):
         """As fairseq's, and the same for any students: see family.Taught.
 
         Args:
-            students: a sequence of Layers
+            students: a sequence of Layers, which may be all of the model's own
             token_embeddings: (B, S, C), as BART's, for those that the encoder would look up
             own_dropout: students share no layer's output with the full model that has dropout in it
 
@@ -113,8 +113,9 @@ class WithStudents(WithUpdates, TransformerModelBase):
             return output, {**extra, "projection": projection, "students": {}}
 
         apart = own_dropout and self.training and drops(self)
-        paths = paths_of((self.depth, *students), self.depth, apart)
-        encoders = [*dict.fromkeys(path.as_encoder for path in paths.values())]
+        whole = Path.of(self.depth, self.depth)
+        paths = {student: Path.of(student, self.depth, int(apart)) for student in students}
+        encoders = [*dict.fromkeys(path.as_encoder for path in (whole, *paths.values()))]
         passes = {0: encoder_out}
         if apart:  # one for all students, as deep as any of them begins with first layers
             deepest = max(first_of(encoder.encoder) for encoder in encoders if encoder.masks)
@@ -126,13 +127,13 @@ class WithStudents(WithUpdates, TransformerModelBase):
         }
         is_padding = next(iter(encoder_out["encoder_padding_mask"]), None)
         outputs, inner_states = decode(
-            self, prev_output_tokens, is_padding, memories, [*paths.values()]
+            self, prev_output_tokens, is_padding, memories, [whole, *paths.values()]
         )
         if not features_only:
             outputs = {path: self.decoder.output_layer(x) for path, x in outputs.items()}
         of_students = {student: outputs[paths[student]] for student in students}
         extra = {"inner_states": inner_states, "projection": projection, "students": of_students}
-        return outputs[paths[self.depth]], extra
+        return outputs[whole], extra
 
 
 def check_layers(settings: Any) -> None:

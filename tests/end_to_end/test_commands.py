@@ -304,7 +304,8 @@ def test_switched_off_it_trains_as_fairseqs_criterion_does(data, tmp_path):
         (("--student-layers", 9), "--student-layers 9: 9x9 asks for 9 encoder layers: choose 1 to"),
         (("--arch", "transformer_tiny"), "--arch transformer_tiny has no students"),
         (("--encoder-layerdrop", 0.2, "--student-layers", 2), "--encoder-layerdrop 0.2"),
-        (("--student-layers", "last2,2"), "last2x2 is the whole model"),
+        (("--student-layers", "last2,2", "--dropout", 0), "last2x2 is the whole model"),
+        (("--student-layers", "last2,2"), "2x2 is the same layers as last2x2"),
         (("--student-layers", "last1x1,+1x1"), "+1x1 is the same layers as last1x1"),
         (("--student-layers", "0+2x1"), "has 2 encoder layers, 0 to 1"),
         (

@@ -345,6 +345,8 @@ def test_a_run_with_students_of_its_own(rows):
         ["selfteach=4x2-seed1", "4 4x2", "4x2"],
         ["selfteach=2-last2x2@3-seed1", "3 2 last2x2", "2,last2x2"],
     ]
+    itself = rows("cuts", "flags", METHOD="selfteach=4-4x2", STUDENTS="4 3")
+    assert [(cuts, flags.split()[-1]) for cuts, flags in itself] == [("4 4x2", "4,4x2")]
     assert rows("--cuts", "depth", METHOD="selfteach=4x1", SHIP="4x1") == [["4"], ["4x1"]]
     for word, message in (
         ("plain=2", "METHOD=plain=2: plain trains no students: leave out what is behind ="),
