@@ -207,6 +207,11 @@ def runs_of_system(settings: Settings, system: str) -> list[Run]:
     if name == methods.SELF_KD and depth:
         raise ValueError(f"METHOD={system}: self-kd has its teacher's size: say word-kd@{depth}")
     itself = tuple(word for word in chosen if sides(word) == sides(depths[0]))
+    if itself and (settings.kind == "classes" or "shared" in method.flags):
+        raise ValueError(
+            f"METHOD={system}: {itself[0]} is the whole model, which learns from itself by "
+            "dropout of its own alone: leave it out"
+        )
     return [
         Run(settings, system, method, seed, depths, students, itself) for seed in settings.seeds
     ]

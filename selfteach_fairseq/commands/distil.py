@@ -1,7 +1,7 @@
 """`selfteach distil`: the training text as a teacher translates it."""
 
 from .. import distil
-from ..arguments import Commands, positive
+from ..arguments import Commands, number, positive
 
 
 def add(commands: Commands) -> None:
@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
         "-o", "--output", required=True, help="folder to write, for fairseq-train: as DATA is"
     )
     command.add_argument("--beam", type=positive, default=5, help="default: 5")
-    command.add_argument("--lenpen", type=float, default=1.0, help="length penalty, default: 1")
+    command.add_argument("--lenpen", type=number, default=1.0, help="length penalty, default: 1")
     command.add_argument("--batch-size", type=positive, default=64, help="sentences, default: 64")
     command.add_argument(
         "--shards",

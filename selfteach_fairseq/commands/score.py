@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..arguments import Commands, add_output, positive, threads_within
+from ..arguments import Commands, add_output, number, positive, threads_within
 from ..evaluation import quality, records, score, tables
 from ..evaluation.engines import ENGINES
 from ..export.quantization import QUANTIZATIONS
@@ -134,6 +134,6 @@ def _total(costs):
 
 def _numbers(text):
     try:
-        return [float(number) for number in text.split(",")]
-    except ValueError:
+        return [number(word) for word in text.split(",")]
+    except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"'{text}': write 1, or several: 0.6,1,1.4") from None

@@ -17,7 +17,15 @@ def students_of(cfg: DictConfig) -> tuple[Layers, ...]:
 
     With passes of their own, the whole model may be one: it learns from itself, as in R-Drop.
     """
-    return students_within(cfg.student_layers, _full(cfg), with_full=_are_apart(cfg))
+    full = _full(cfg)
+    students = students_within(cfg.student_layers, full, with_full=True)
+    whole = [student for student in students if student.are_all(full)]
+    if whole and not _are_apart(cfg):
+        raise ValueError(
+            f"--student-layers {cfg.student_layers}: {whole[0]} is the whole model: name a student "
+            "of fewer layers, or train with --dropout and --student-dropout own"
+        )
+    return students
 
 
 def _full(cfg):
@@ -103,6 +111,8 @@ def _check_metric(cfg):
     names = [student.metric for student in students if not student.are_all(full)]
     names += [name.replace("nll_loss", "ppl") for name in names]
     metric = cfg.best_checkpoint_metric
+    if metric == "kl" and not names:
+        raise ValueError("--best-checkpoint-metric kl: there is no smaller student: name loss")
     if metric.startswith("student_") and metric not in names:
         raise ValueError(
             f"--best-checkpoint-metric {metric}: is of none of the students: name "

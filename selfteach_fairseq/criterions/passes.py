@@ -3,12 +3,16 @@
 Shapes: B batch.
 """
 
+import logging
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..models.students import drops
 from .divergence import DivergenceCriterion
+
+logger = logging.getLogger(__name__)
 
 
 class PassesCriterion(DivergenceCriterion):
@@ -16,6 +20,9 @@ class PassesCriterion(DivergenceCriterion):
 
     Validation runs one pass, and is fairseq's criterion.
     """
+
+    by_dropout = True  # that alone makes them differ
+    is_first = True
 
     def forward(
         self, model: nn.Module, sample: dict[str, Any], reduce: bool = True
@@ -25,6 +32,12 @@ class PassesCriterion(DivergenceCriterion):
             return super().forward(model, sample, reduce)
         if not reduce:
             raise NotImplementedError("several passes only give the summed loss in training")
+        if self.is_first and self.by_dropout and not drops(model):
+            logger.warning(
+                "nothing in this model drops, so all passes are equal, and cost what they cost: "
+                "say --dropout, or train with label_smoothed_cross_entropy"
+            )
+        self.is_first = False
         return self.in_training(model, sample)
 
     def in_training(self, model: Any, sample: dict[str, Any]) -> tuple[Tensor, int, dict[str, Any]]:

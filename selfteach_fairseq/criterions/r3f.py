@@ -54,6 +54,8 @@ class R3FCriterion(PassesCriterion):
     Raises: ValueError at start if settings don't fit each other or the model.
     """
 
+    by_dropout = False
+
     def __init__(self, cfg: DictConfig, task: FairseqTask) -> None:
         _check(cfg)
         super().__init__(cfg, task)

@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _LAST = "checkpoint_last.pt"  # what fairseq takes for no --restore-file at all
 _FINE_TUNING, _CONTINUING = "--finetune-from-model", "--continue-once"
-_PATIENCE = "early_stopping"
+_PATIENCE, _METRIC = "early_stopping", "best_checkpoint_metric"
 _LIKE_PARAMETERS = {"exp_avg", "exp_avg_sq", "momentum_buffer"}
 
 
@@ -41,8 +42,11 @@ def _load_checkpoint(cfg, trainer, **options):
         _repair(source, trainer.checkpoint_suffix)
     if trainer.data_parallel_world_size > 1:
         torch.distributed.barrier(group=trainer.data_parallel_process_group)
+    metric = (
+        f"{'most' if cfg.maximize_best_checkpoint_metric else 'least'} {cfg.best_checkpoint_metric}"
+    )
     if not hasattr(trainer.task, "get_checkpoint_dict"):
-        trainer.task.get_checkpoint_dict = _patience
+        trainer.task.get_checkpoint_dict = partial(_patience, metric)
     one_cut = not (
         options.get("disable_iterator_cache") or trainer.cfg.dataset.update_epoch_batch_itr
     )
@@ -65,7 +69,11 @@ def _load_checkpoint(cfg, trainer, **options):
         ) from None
     is_new = source.option == _FINE_TUNING
     if extra_state and not (is_new or cfg.reset_meters or cfg.reset_optimizer):
-        _early_stopping().update(extra_state.get(_PATIENCE, {}))
+        if (before := extra_state.get(_METRIC, metric)) == metric:
+            _early_stopping().update(extra_state.get(_PATIENCE, {}))
+        else:
+            logger.warning(f"{path}: its best is the {before}: here the best is sought anew")
+            vars(checkpoint_utils.save_checkpoint).pop("best", None)
         if _has_ended(trainer, _updates(trainer, source)):
             logger.info(f"{path}: this training has come to its end, there is nothing left to do")
             raise SystemExit
@@ -209,11 +217,12 @@ def _early_stopping():
     return {}
 
 
-def _patience():
-    """For the checkpoint's `extra_state`, as plain numbers."""
+def _patience(metric):
+    """For the checkpoint's `extra_state`, as plain numbers, and what they are of."""
     kept = _early_stopping()
     counted = {"best": float, "num_runs": int}
-    return {_PATIENCE: {name: kind(kept[name]) for name, kind in counted.items() if name in kept}}
+    counts = {name: kind(kept[name]) for name, kind in counted.items() if name in kept}
+    return {_PATIENCE: counts, _METRIC: metric}
 
 
 _fairseq_load_checkpoint = checkpoint_utils.load_checkpoint

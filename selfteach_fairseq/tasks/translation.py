@@ -58,7 +58,8 @@ class SelfteachTranslationTask(TranslationTask):
             self.bleu_tokenizer, note = quality.tokenizer_for(self.cfg.target_lang or "")
             if note:
                 logging.getLogger(__name__).info(note)
-        if self.cfg.eval_bleu_student and not from_checkpoint:
+        # A model that is read may be one that was cut, which says its own BLEU.
+        if self.cfg.eval_bleu_student and (isinstance(model, WithStudents) or not from_checkpoint):
             student = self._student(model)
             self.sequence_generator = self.build_generator(
                 [student], Namespace(**json.loads(self.cfg.eval_bleu_args))

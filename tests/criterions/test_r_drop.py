@@ -43,6 +43,18 @@ def test_without_dropout_it_is_fairseqs_criterion(extra):
     assert abs(logged["kl"].item()) < 1e-5
 
 
+@pytest.mark.parametrize("dropout", [0, 0.3])
+@pytest.mark.parametrize("criterion", ["r_drop", "intra_distillation"])
+def test_passes_that_are_equal_are_told_of(criterion, dropout, caplog):
+    model, criterion = build("--dropout", dropout, "--max-update", 9, criterion=criterion)
+    for _ in range(2):
+        step(model, criterion, batch())
+    said = [
+        record.message for record in caplog.records if "nothing in this model" in record.message
+    ]
+    assert len(said) == (dropout == 0)
+
+
 def test_validation_is_fairseqs_criterion():
     assert_validates_as_fairseqs((), **R_DROP)
 

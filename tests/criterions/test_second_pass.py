@@ -95,7 +95,7 @@ def test_it_is_drawn_as_others_are():
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (("--student-layers", "4x3", "--dropout", "0"), "4x3 is the whole model"),
+        (("--student-layers", "4x3", "--dropout", "0"), "4x3 is the whole model: .* --dropout"),
         (
             ("--student-layers", "2,4x3", "--student-dropout", "shared"),
             "--student-layers 2,4x3: 4x3 is the whole model",
@@ -104,6 +104,10 @@ def test_it_is_drawn_as_others_are():
         (
             ("--best-checkpoint-metric", "student_4x3_nll_loss", "--student-layers", "4x3"),
             "student_4x3_nll_loss: is of none of the students: name loss",
+        ),
+        (
+            ("--best-checkpoint-metric", "kl", "--student-layers", "4x3"),
+            "--best-checkpoint-metric kl: there is no smaller student: name loss",
         ),
         (
             ("--best-checkpoint-metric", "student_4x3_nll_loss", "--student-layers", "4x3,4x1"),

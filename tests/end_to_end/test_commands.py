@@ -237,6 +237,13 @@ def test_bleu_of_a_student_in_validation_and_resuming_after_it(data, tmp_path):
         data, tmp_path / "small", *bleu, "--max-epoch", 1, "--eval-bleu-student", "last2x1"
     ).stdout
     assert all("| bleu " in losses(log, "valid")[0] for log in (full, small))
+    validation = fairseq(
+        *("validate", data, "--user-dir", USER_DIR, "--cpu", "--max-tokens", 256, *bleu[:5]),
+        *("--eval-bleu-student", "last2x1", "--path", tmp_path / "small/checkpoint_last.pt"),
+        *("--required-batch-size-multiple", 1),
+    )
+    said = [re.search(r"\| bleu ([\d.]+)", text)[1] for text in (validation.stdout, small)]
+    assert said[0] == said[1] != re.search(r"\| bleu ([\d.]+)", full)[1]
 
     more = train(
         data, tmp_path / "small", *bleu, "--eval-bleu-student", "last2x1", "--max-epoch", 2
@@ -304,7 +311,7 @@ def test_switched_off_it_trains_as_fairseqs_criterion_does(data, tmp_path):
         (("--student-layers", 9), "--student-layers 9: 9x9 asks for 9 encoder layers: choose 1 to"),
         (("--arch", "transformer_tiny"), "--arch transformer_tiny has no students"),
         (("--encoder-layerdrop", 0.2, "--student-layers", 2), "--encoder-layerdrop 0.2"),
-        (("--student-layers", "last2,2", "--dropout", 0), "last2x2 is the whole model"),
+        (("--student-layers", "last2", "--dropout", 0), "last2x2 is the whole model"),
         (("--student-layers", "last2,2"), "2x2 is the same layers as last2x2"),
         (("--student-layers", "last1x1,+1x1"), "+1x1 is the same layers as last1x1"),
         (("--student-layers", "0+2x1"), "has 2 encoder layers, 0 to 1"),

@@ -121,6 +121,19 @@ def test_patience_is_not_renewed_by_a_restart(data, tmp_path):
     assert "early stop" not in fresh.stdout
 
 
+def test_another_metric_has_no_best_yet(data, tmp_path):
+    """BLEU is compared with no loss: two more validations are the first one and one in vain."""
+    flags = ("--student-layers", 2, "--optimizer", "sgd", "--lr", 0, "--patience", 2)
+    train(data, tmp_path, *flags, "--max-epoch", 2)
+    bleu = ("--task", "translation_selfteach", "--eval-bleu", "--eval-bleu-args", '{"beam": 1}')
+    best = (*bleu, "--best-checkpoint-metric", "bleu", "--maximize-best-checkpoint-metric")
+    log = train(data, tmp_path, *flags, *best, "--max-epoch", 4).stdout
+    assert "its best is the least loss: here the best is sought anew" in log
+    assert "early stop" not in log
+    state = last(tmp_path)["extra_state"]
+    assert state["early_stopping"]["num_runs"] == 1 and state["best"] < 5  # BLEU, not bits
+
+
 @pytest.mark.parametrize("torn", [b"", b"half", None], ids=["empty", "text", "half"])
 def test_of_a_torn_file_the_newest_good_one_takes_the_place(data, whole, tmp_path, torn):
     folder, _ = whole

@@ -157,10 +157,14 @@ def test_the_hardware_is_what_translates(monkeypatch):
     assert score.hardware(cpu=True).endswith(" threads")
 
 
-def test_what_is_no_list_of_length_penalties(capsys):
+@pytest.mark.parametrize("text", ["1 2", "1,nan", "inf"])
+def test_what_is_no_list_of_length_penalties(text, capsys):
     with pytest.raises(SystemExit):
-        main(["score", "model.pt", "data", "-o", "o.json", "--lenpen", "1 2"])
-    assert "'1 2': write 1, or several: 0.6,1,1.4" in capsys.readouterr().err
+        main(["score", "model.pt", "data", "-o", "o.json", "--lenpen", text])
+    assert f"'{text}': write 1, or several: 0.6,1,1.4" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["distil", "model.pt", "data", "-o", "o", "--lenpen", text])
+    assert f"'{text}': must be a number, such as 1.2" in capsys.readouterr().err
 
 
 def test_the_costs_of_a_student_and_its_teacher_are_added_up(tmp_path):

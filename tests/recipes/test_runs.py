@@ -268,6 +268,13 @@ def test_all_methods_of_classifiers(rows, tmp_path):
     ]
 
 
+def test_a_classifier_is_no_student_of_itself(rows, tmp_path):
+    (tmp_path / "table.tsv").touch()
+    given = {"corpus": "classify-mine", "TSV": tmp_path / "table.tsv", "LAYERS": "4"}
+    with pytest.raises(settings.SettingsError, match="METHOD=selfteach=4-2: 4 is the whole model"):
+        rows("flags", METHOD="selfteach=4-2", **given)
+
+
 def test_what_classifiers_have_not(rows, tmp_path, monkeypatch):
     (tmp_path / "table.tsv").touch()
     given = {"TSV": tmp_path / "table.tsv", "STUDENTS": "2x1 2", "SHIP": "2"}
@@ -300,6 +307,20 @@ def test_what_stands_there_twice(name, monkeypatch):
     monkeypatch.setenv(name, f"{word} {word}")
     (fault,) = check.faults(settings.read("demo"), Machine())
     assert fault == f"{name}: {word} stands there twice: leave one out"
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("STUDENTS", "2 2x2", "STUDENTS: 2x2 stands there twice"),
+        ("METHOD", "selfteach=4x3-2-4x3", "METHOD=selfteach=4x3-2-4x3: 4x3 stands there twice"),
+        ("METHOD", "selfteach=4-2-4x4", "METHOD=selfteach=4-2-4x4: 4x4 stands there twice"),
+    ],
+)
+def test_the_same_layers_stand_there_twice(name, value, message, monkeypatch):
+    monkeypatch.setenv(name, value)
+    (fault,) = check.faults(settings.read("multi30k-de"), Machine())
+    assert fault == f"{message}: leave one out"
 
 
 def test_texts_are_as_long_as_a_bert_takes(tmp_path, monkeypatch):
@@ -354,6 +375,7 @@ def test_a_run_with_students_of_its_own(rows):
         ("selfteach=2-x", "METHOD=selfteach=2-x: write plain, or plain@3 "),
         ("selfteach=", "METHOD=selfteach=: write plain, or plain@3 "),
         ("selfteach=5", "a model of LAYERS=4 has no student of 5 layers"),
+        ("shared-dropout=4-2", "METHOD=shared-dropout=4-2: 4 is the whole model, which learns "),
     ):
         with pytest.raises(settings.SettingsError, match=re.escape(message)):
             rows(METHOD=word)
