@@ -10,7 +10,7 @@ from pathlib import Path
 
 import methods
 import refinements
-from depths import parse_depth, parse_layers
+from depths import parse_depth, parse_layers, repeated
 from methods import System
 from plan import runs_of_system, systems
 from settings import Machine, Settings, SettingsError, read
@@ -31,7 +31,7 @@ def faults(settings: Settings, machine: Machine) -> Iterator[str]:
         *(("METHOD", settings.methods), ("SEEDS", settings.seeds)),
         *(("STUDENTS", settings.students), ("ENGINES", settings.engines)),
     ):
-        if twice := _twice(words):
+        if twice := repeated(words):
             yield f"{name}: {twice} stands there twice: leave one out"
     wrong = [settings.layers] * (not _is(parse_depth, settings.layers))
     wrong += [word for word in settings.students if not _is(parse_layers, word)]
@@ -148,9 +148,6 @@ def _of_methods(settings: Settings, depths_are_right: bool) -> Iterator[str]:
             right = not at or _is(parse_depth, depth)
             right &= all(_is(parse_layers, student) for student in students)
             usage = "plain, or plain@3 for one of 3 layers, or selfteach=4x2-2 for these students"
-        if right and (twice := _twice(students)):
-            found.append(f"METHOD={system}: {twice} stands there twice: leave one out")
-            continue
         if not right or not re.fullmatch(r"[^@|/]+", name):
             found.append(f"METHOD={system}: write {usage}")
             continue
@@ -227,12 +224,6 @@ def _of_the_environment(machine: Machine) -> Iterator[str]:
         word = getattr(machine, name)
         if word and not _is_number(word):
             yield f"{name.upper()}: '{word}' is no number"
-
-
-def _twice(words: tuple[str, ...]) -> str | None:
-    """The first that an earlier one says already, may be as 2x2 for 2."""
-    said = [str(parse_layers(word)) if _is(parse_layers, word) else word for word in words]
-    return next((word for i, word in enumerate(words) if said[i] in said[:i]), None)
 
 
 def _is(parse: Callable[[str], object], word: str) -> bool:

@@ -16,6 +16,7 @@ __all__ = [
     "own_depth",
     "parse_depth",
     "parse_layers",
+    "repeated",
     "sides",
     "smaller",
 ]
@@ -77,6 +78,20 @@ def smaller(students: tuple[str, ...], depth: str, strict: bool) -> tuple[str, .
         if sides(student) != sides(depth):
             found.append(student)
     return tuple(found)
+
+
+def repeated(words: tuple[str, ...]) -> str | None:
+    """The first that an earlier one says already, may be as 2x2 for 2; they need not be depths."""
+    said: list[str] = []
+    for word in words:
+        try:
+            layers = str(parse_layers(word))
+        except ValueError:
+            layers = word
+        if layers in said:
+            return word
+        said.append(layers)
+    return None
 
 
 def sides(depth: str) -> tuple[int, int]:

@@ -4,7 +4,7 @@ Run, Cut, Score."""
 from typing import NamedTuple, Protocol
 
 import methods
-from depths import evenly, kept_of_cut, own_depth, parse_layers, sides, smaller
+from depths import evenly, kept_of_cut, own_depth, parse_layers, repeated, sides, smaller
 from methods import Method, System
 from settings import Settings
 
@@ -206,6 +206,8 @@ def runs_of_system(settings: Settings, system: str) -> list[Run]:
         )
     if name == methods.SELF_KD and depth:
         raise ValueError(f"METHOD={system}: self-kd has its teacher's size: say word-kd@{depth}")
+    if twice := repeated(chosen):
+        raise ValueError(f"METHOD={system}: {twice} stands there twice: leave one out")
     itself = tuple(word for word in chosen if sides(word) == sides(depths[0]))
     if itself and (settings.kind == "classes" or "shared" in method.flags):
         raise ValueError(
