@@ -139,8 +139,8 @@ def stages_of(
         options: fairseq-train's, of all stages
         later_options: and of those after the first, which win over these
 
-    Raises: ValueError if the numbers of updates and stages differ, or for options that no stage
-        takes or the schedule decides, or by which it would cut another checkpoint than the best.
+    Raises: ValueError if the numbers of updates and stages differ, or for options that the
+        schedule decides, or by which it would cut another checkpoint than the best.
     """
     steps = list(pairwise(depths))
     counts: list[int | None] = [*updates] if updates else [None]
@@ -151,8 +151,6 @@ def stages_of(
             f"--stage-updates {','.join(map(str, counts))}: the schedule has {len(steps)} stages: "
             "write one number for all, or one for each"
         )
-    if later_options and len(steps) == 1:
-        raise ValueError("--later: the schedule has one stage: leave it out")
     refuse(_OURS, [*options, *later_options], "fairseq-train here: the schedule decides it")
     stages = [
         Stage(*step, number, patience, [*options, *(later_options if i else ())])

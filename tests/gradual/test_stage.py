@@ -34,11 +34,6 @@ def test_saving_more_often_is_left_to_the_user(options):
     assert saves(*options) == [[], []]
 
 
-def test_one_stage_has_no_later_ones():
-    with pytest.raises(ValueError, match="--later: the schedule has one stage"):
-        stages_of(DEPTHS[:2], [50], None, [], ["--lr", "1"])
-
-
 @pytest.mark.parametrize(
     "options, message",
     [
